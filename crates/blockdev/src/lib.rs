@@ -1,0 +1,1 @@
+//! User-space block devices behind one trait; the first exporter is a FUSE file under a loop device

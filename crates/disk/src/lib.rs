@@ -1,0 +1,1 @@
+//! What is on a block device: identity of content, the format gate, mkfs, fsck, grow

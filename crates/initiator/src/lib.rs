@@ -1,0 +1,1 @@
+//! Drives the iscsi state machines over TCP: sessions, portals, recovery and safe replay

@@ -1,0 +1,1 @@
+//! Detached mounts, their placement in any mount namespace, mountinfo, and safe target directories

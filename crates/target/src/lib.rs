@@ -1,0 +1,1 @@
+//! The embedded iSCSI target with file-backed logical units

@@ -1,0 +1,1 @@
+//! The volume model, the engine and its journal

@@ -1,0 +1,2 @@
+//! The projects own automation.
+fn main() {}
