@@ -81,7 +81,7 @@ pub(super) fn longshore(bench: &Bench, name: &str, luns: u16, filled: bool) -> R
         portal,
         iqn,
         first_lun: 0,
-        server,
+        _server: server,
     })
 }
 
@@ -124,6 +124,6 @@ pub(super) fn tgt(bench: &Bench, name: &str) -> Result<Array, String> {
         portal,
         iqn,
         first_lun: 1,
-        server,
+        _server: server,
     })
 }
