@@ -1,1 +1,19 @@
-//! The process that owns iSCSI sessions and block devices, its local protocol and client
+//! The process that owns iSCSI sessions and block devices, its local protocol and client.
+//!
+//! Three parts, each usable without the others:
+//! - [`proto`] and [`client`]: what a command line or daemon needs to talk to the data plane;
+//! - [`run`]: the data plane itself, called by the binary's hidden subcommand `dataplane`;
+//! - [`hold`]: its guardian, called by the hidden subcommand `hold`.
+
+#![forbid(unsafe_code)]
+
+pub mod client;
+pub mod dirs;
+pub mod proto;
+mod wire;
+
+pub use client::DataplaneClient;
+pub use dirs::Dirs;
+
+/// A point in time until which a caller is willing to wait.
+pub type Deadline = std::time::Instant;
