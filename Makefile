@@ -6,6 +6,8 @@ HOST_TARGET := $(shell rustc -vV | sed -n 's/^host: //p')
 # A static binary: hosts with another C library, or none, run it as it is.
 STATIC_FLAGS := -C target-feature=+crt-static
 TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
+TOOLS := $(TARGET_DIR)/tools
+CARGO_DENY_VERSION := 0.20.2
 RELEASE_BIN := $(TARGET_DIR)/$(HOST_TARGET)/release/longshore
 
 .DEFAULT_GOAL := help
@@ -17,9 +19,14 @@ help: ## list the commands
 packages: ## install the Debian packages that the build and the tests need (root)
 	@.ci/install-packages
 
-check: ## formatting, lints, layout, licences, documentation
+$(TOOLS)/bin/cargo-deny:
+	$(CARGO) install --quiet --locked --version $(CARGO_DENY_VERSION) --root $(TOOLS) --target-dir $(TOOLS)/build cargo-deny
+	@rm -rf $(TOOLS)/build
+
+check: $(TOOLS)/bin/cargo-deny ## formatting, lints, layout, licences, documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) xtask tidy
+	$(TOOLS)/bin/cargo-deny --log-level error check --hide-inclusion-graph bans licenses sources
 	$(CARGO) clippy --quiet --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --workspace --no-deps --document-private-items
 
