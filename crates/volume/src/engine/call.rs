@@ -1,0 +1,96 @@
+//! `Call`: one caller's deadline, its name, and its ear for progress.
+
+use crate::error::VolumeError;
+use crate::model::VolumeId;
+use crate::progress::{Phase, Progress, Step};
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// What comes with every call of the engine.
+pub struct Call<'a> {
+    deadline: Instant,
+    owner: String,
+    progress: Option<&'a mut dyn FnMut(Progress)>,
+}
+
+impl<'a> Call<'a> {
+    /// A call that may last until `deadline`.
+    pub fn until(deadline: Instant) -> Self {
+        Call {
+            deadline,
+            owner: String::new(),
+            progress: None,
+        }
+    }
+
+    /// A call that may last this long from now.
+    pub fn within(time: Duration) -> Self {
+        Self::until(Instant::now() + time)
+    }
+
+    /// Names who asks (a pod, a person); kept with publications.
+    #[must_use]
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = owner.into();
+        self
+    }
+
+    /// Tells each step as it begins, waits and ends.
+    #[must_use]
+    pub fn on_progress(mut self, progress: &'a mut dyn FnMut(Progress)) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// Until when it may last.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// Who asks.
+    pub(crate) fn who(&self) -> &str {
+        &self.owner
+    }
+
+    /// The same caller with more time: a tear-down after a failure gets a little, even when the caller's is over.
+    pub(crate) fn extended(&mut self, grace: Duration) -> Call<'_> {
+        let deadline = self.deadline.max(Instant::now() + grace);
+        // Reborrowed by hand: the trait object's own lifetime cannot shrink behind `&mut`.
+        let progress: Option<&mut dyn FnMut(Progress)> = match &mut self.progress {
+            Some(progress) => Some(&mut **progress),
+            None => None,
+        };
+        Call {
+            deadline,
+            owner: self.owner.clone(),
+            progress,
+        }
+    }
+
+    pub(crate) fn tell(&mut self, step: Step, subject: &str, phase: Phase) {
+        if let Some(progress) = &mut self.progress {
+            progress(Progress {
+                step,
+                subject: subject.to_owned(),
+                phase,
+            });
+        }
+    }
+
+    /// Fails when no time is left for a step.
+    pub(crate) fn check_time(&self, id: &VolumeId, step: Step) -> Result<(), VolumeError> {
+        if Instant::now() < self.deadline {
+            return Ok(());
+        }
+        Err(VolumeError::DeadlinePassed { id: id.clone(), step })
+    }
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("deadline", &self.deadline)
+            .field("owner", &self.owner)
+            .finish()
+    }
+}
