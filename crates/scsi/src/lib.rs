@@ -18,6 +18,7 @@ pub mod mode;
 pub mod report_luns;
 pub mod sense;
 pub mod status;
+pub mod unit;
 pub mod unmap;
 pub mod vpd;
 
