@@ -1,0 +1,1 @@
+//! Dialogues of both machines.
