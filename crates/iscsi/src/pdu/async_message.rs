@@ -208,3 +208,87 @@ impl fmt::Display for AsyncMessage {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    const SCSI: &str = "32 80 0000  00 000006  0001 0000 0000 0000  ffffffff  00000000
+                        00000001 00000002 00000003  00 00 0000  0000 0000  00000000";
+
+    fn message(event: AsyncEvent) -> AsyncMessage {
+        AsyncMessage {
+            lun: LunField::default(),
+            stat_sn: SerialNumber32(1),
+            exp_cmd_sn: SerialNumber32(2),
+            max_cmd_sn: SerialNumber32(3),
+            event,
+            sense: Bytes::new(),
+            event_data: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn bytes_of_a_scsi_event() {
+        let pdu = AsyncMessage {
+            lun: LunField([0, 1, 0, 0, 0, 0, 0, 0]),
+            sense: Bytes::from_static(b"abc"),
+            event_data: Bytes::from_static(b"d"),
+            ..message(AsyncEvent::Scsi)
+        };
+        assert_eq!(
+            pdu.to_string(),
+            "Asynchronous Message SCSI event lun=0x0001000000000000 statsn=1 expcmdsn=2 maxcmdsn=3 sense=3"
+        );
+        assert_both_ways(pdu, raw(SCSI, b"\x00\x03abcd"));
+    }
+
+    /// AsyncEvent, AsyncVCode, Parameter1, Parameter2, Parameter3.
+    #[test]
+    fn bytes_of_the_other_events() {
+        let (time2wait_s, time2retain_s) = (2, 20);
+        let cases = [
+            (AsyncEvent::LogoutRequest { time_s: 10 }, "01 00 0000 0000 000a"),
+            (
+                AsyncEvent::ConnectionDrop {
+                    cid: Cid(7),
+                    time2wait_s,
+                    time2retain_s,
+                },
+                "02 00 0007 0002 0014",
+            ),
+            (
+                AsyncEvent::SessionDrop {
+                    time2wait_s,
+                    time2retain_s,
+                },
+                "03 00 0000 0002 0014",
+            ),
+            (
+                AsyncEvent::ParameterNegotiation { time_s: 3 },
+                "04 00 0000 0000 0003",
+            ),
+            (
+                AsyncEvent::Other {
+                    code: 255,
+                    vendor_code: 9,
+                    parameters: [1, 2, 3],
+                },
+                "ff 09 0001 0002 0003",
+            ),
+        ];
+        for (event, parameters) in cases {
+            let header = format!(
+                "32 80 0000  00 000000  0000000000000000  ffffffff  00000000
+                 00000001 00000002 00000003  {parameters}  00000000"
+            );
+            assert_both_ways(message(event), raw(&header, b""));
+        }
+    }
+
+    #[test]
+    fn sense_data_that_overruns_its_segment() {
+        assert_eq!(refusal(raw(SCSI, b"\x00\x05abcd")).field, "SenseLength");
+    }
+}

@@ -146,3 +146,93 @@ impl fmt::Display for DataIn {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    /// The last data of a read, with good status and an underflow of 16 bytes.
+    const LAST: &str = "25 83 00 00  00 000004  0000000000000000  0000002a  ffffffff
+                        00000010 00000020 00000030  00000001 00000200 00000010";
+    /// Data in the middle: no status, no StatSN.
+    const MIDDLE: &str = "25 00 00 00  00 000004  0000000000000000  0000002a  ffffffff
+                          00000000 00000020 00000030  00000000 00000000 00000000";
+
+    fn last() -> DataIn {
+        let residual = Residual::Underflow(16);
+        DataIn {
+            final_bit: true,
+            acknowledge: false,
+            status: Some(DataInStatus {
+                status: 0,
+                stat_sn: SerialNumber32(0x10),
+                residual,
+            }),
+            lun: LunField::default(),
+            initiator_task_tag: InitiatorTaskTag(0x2a),
+            target_transfer_tag: TargetTransferTag::RESERVED,
+            exp_cmd_sn: SerialNumber32(0x20),
+            max_cmd_sn: SerialNumber32(0x30),
+            data_sn: SerialNumber32(1),
+            buffer_offset: 0x200,
+            data: Bytes::from_static(b"data"),
+        }
+    }
+
+    #[test]
+    fn bytes_with_status() {
+        assert_eq!(
+            last().to_string(),
+            "SCSI Data-In itt=0x2a datasn=1 offset=512 data=4 F expcmdsn=32 maxcmdsn=48 \
+             status=0x00 residual=underflow 16 statsn=16"
+        );
+        assert_both_ways(last(), raw(LAST, b"data"));
+    }
+
+    #[test]
+    fn bytes_without_status() {
+        let middle = DataIn {
+            final_bit: false,
+            status: None,
+            data_sn: SerialNumber32(0),
+            buffer_offset: 0,
+            ..last()
+        };
+        assert_both_ways(middle, raw(MIDDLE, b"data"));
+    }
+
+    #[test]
+    fn bytes_of_a_wish_for_an_acknowledgement() {
+        let header = "25 c0 00 00  00 000004  0004 000000000000  0000002a  00000077
+                      00000000 00000020 00000030  00000001 00000200 00000000";
+        let wish = DataIn {
+            acknowledge: true,
+            status: None,
+            lun: LunField([0, 4, 0, 0, 0, 0, 0, 0]),
+            target_transfer_tag: TargetTransferTag(0x77),
+            ..last()
+        };
+        assert_both_ways(wish, raw(header, b"data"));
+    }
+
+    #[test]
+    fn illegal_combinations() {
+        for (flags, field) in [(0x01, "F"), (0x87, "O and U")] {
+            let mut bad = raw(LAST, b"data");
+            bad.bhs[1] = flags;
+            let error = refusal(bad);
+            assert_eq!((error.fault, error.field), (Fault::PeerMisbehaved, field));
+        }
+    }
+
+    #[test]
+    fn without_status_its_fields_mean_nothing() {
+        let mut noisy = raw(MIDDLE, b"data");
+        noisy.bhs[1] |= 0x06;
+        noisy.bhs[3] = 2;
+        noisy.bhs[24..28].fill(0xee);
+        noisy.bhs[44..].fill(0xee);
+        assert_eq!(DataIn::parse(noisy).unwrap().status, None);
+    }
+}

@@ -75,3 +75,38 @@ impl fmt::Display for DataOut {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    const LAST: &str = "05 80 0000  00 000005  0001 0000 0000 0000  0000002a  00000099
+                        00000000 00000009 00000000  00000003 00001000 00000000";
+
+    #[test]
+    fn bytes() {
+        let pdu = DataOut {
+            final_bit: true,
+            lun: LunField([0, 1, 0, 0, 0, 0, 0, 0]),
+            initiator_task_tag: InitiatorTaskTag(0x2a),
+            target_transfer_tag: TargetTransferTag(0x99),
+            exp_stat_sn: SerialNumber32(9),
+            data_sn: SerialNumber32(3),
+            buffer_offset: 0x1000,
+            data: Bytes::from_static(b"hello"),
+        };
+        assert_eq!(
+            pdu.to_string(),
+            "SCSI Data-Out itt=0x2a ttt=0x99 datasn=3 offset=4096 data=5 F expstatsn=9"
+        );
+        assert_both_ways(pdu, raw(LAST, b"hello"));
+    }
+
+    #[test]
+    fn it_belongs_to_a_task() {
+        let mut untagged = raw(LAST, b"hello");
+        untagged.bhs[16..20].fill(0xff);
+        assert_eq!(refusal(untagged).field, "Initiator Task Tag");
+    }
+}

@@ -102,3 +102,86 @@ impl fmt::Display for LoginRequest {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::Fault;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    /// From the security stage to the operational stage.
+    const FIRST: &str = "43 81 00 00  00 000012  800a1b2c0001 0000  00000001  0002 0000
+                         00000001 00000000  00000000 00000000  00000000 00000000";
+    const TEXT: &[u8] = b"AuthMethod=CHAP\0\0\0";
+
+    #[test]
+    fn bytes() {
+        let pdu = LoginRequest {
+            continue_bit: false,
+            current_stage: Stage::SecurityNegotiation,
+            transit_to: Some(Stage::LoginOperationalNegotiation),
+            version_max: 0,
+            version_min: 0,
+            isid: Isid::random([0x0a, 0x1b, 0x2c], 1),
+            tsih: Tsih(0),
+            initiator_task_tag: InitiatorTaskTag(1),
+            cid: Cid(2),
+            cmd_sn: SerialNumber32(1),
+            exp_stat_sn: SerialNumber32(0),
+            data: Bytes::from_static(TEXT),
+        };
+        assert_eq!(
+            pdu.to_string(),
+            "Login Request itt=0x1 SecurityNegotiation->LoginOperationalNegotiation isid=800a1b2c0001 tsih=0x0000 \
+             cid=2 cmdsn=1 expstatsn=0 data=18"
+        );
+        assert_both_ways(pdu, raw(FIRST, TEXT));
+    }
+
+    /// T, C, CSG, NSG.
+    #[test]
+    fn flags() {
+        use Stage::{FullFeaturePhase, LoginOperationalNegotiation, SecurityNegotiation};
+        let cases = [
+            (0b0000_0000, Ok((SecurityNegotiation, None))),
+            (0b0000_0100, Ok((LoginOperationalNegotiation, None))),
+            (0b0100_0100, Ok((LoginOperationalNegotiation, None))),
+            (0b1000_0011, Ok((SecurityNegotiation, Some(FullFeaturePhase)))),
+            (
+                0b1000_0111,
+                Ok((LoginOperationalNegotiation, Some(FullFeaturePhase))),
+            ),
+            (0b1100_0111, Err((Fault::PeerMisbehaved, "T and C"))),
+            (0b0000_1000, Err((Fault::InvalidMessage, "CSG"))),
+            (0b0000_1100, Err((Fault::InvalidMessage, "CSG"))),
+            (0b1000_0010, Err((Fault::InvalidMessage, "NSG"))),
+            (0b1000_0000, Err((Fault::InvalidMessage, "NSG"))),
+            (0b1000_0100, Err((Fault::InvalidMessage, "NSG"))),
+        ];
+        for (flags, expected) in cases {
+            let mut request = raw(FIRST, TEXT);
+            request.bhs[1] = flags;
+            let parsed = LoginRequest::parse(request);
+            let got = parsed.map(|pdu| (pdu.current_stage, pdu.transit_to));
+            assert_eq!(
+                got.map_err(|error| (error.fault, error.field)),
+                expected,
+                "{flags:#010b}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_transit_the_next_stage_is_not_looked_at() {
+        let mut request = raw(FIRST, TEXT);
+        request.bhs[1] = 0b0000_0010;
+        assert_eq!(LoginRequest::parse(request).unwrap().transit_to, None);
+    }
+
+    #[test]
+    fn it_has_a_tag() {
+        let mut untagged = raw(FIRST, TEXT);
+        untagged.bhs[16..20].fill(0xff);
+        assert_eq!(refusal(untagged).field, "Initiator Task Tag");
+    }
+}

@@ -193,3 +193,77 @@ impl fmt::Display for LoginResponse {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    /// The last response of a login.
+    const LAST: &str = "23 87 00 00  00 000005  800a1b2c0001 0007  00000001  00000000
+                        00000009 00000001 00000040  00 00 0000  00000000 00000000";
+
+    fn last() -> LoginResponse {
+        LoginResponse {
+            continue_bit: false,
+            current_stage: Stage::LoginOperationalNegotiation,
+            transit_to: Some(Stage::FullFeaturePhase),
+            version_max: 0,
+            version_active: 0,
+            isid: Isid::random([0x0a, 0x1b, 0x2c], 1),
+            tsih: Tsih(7),
+            initiator_task_tag: InitiatorTaskTag(1),
+            stat_sn: SerialNumber32(9),
+            exp_cmd_sn: SerialNumber32(1),
+            max_cmd_sn: SerialNumber32(0x40),
+            status: LoginStatus::SUCCESS,
+            data: Bytes::from_static(b"A=bc\0"),
+        }
+    }
+
+    #[test]
+    fn bytes() {
+        assert_eq!(
+            last().to_string(),
+            "Login Response itt=0x1 success (0000) LoginOperationalNegotiation->FullFeaturePhase \
+             isid=800a1b2c0001 tsih=0x0007 statsn=9 expcmdsn=1 maxcmdsn=64 data=5"
+        );
+        assert_both_ways(last(), raw(LAST, b"A=bc\0"));
+    }
+
+    #[test]
+    fn bytes_of_a_failure() {
+        let failure = LoginResponse {
+            current_stage: Stage::SecurityNegotiation,
+            transit_to: None,
+            tsih: Tsih(0),
+            status: LoginStatus::AUTHENTICATION_FAILURE,
+            data: Bytes::new(),
+            ..last()
+        };
+        assert_eq!(failure.status.to_string(), "authentication failure (0201)");
+        let header = "23 00 00 00  00 000000  800a1b2c0001 0000  00000001  00000000
+                      00000009 00000001 00000040  02 01 0000  00000000 00000000";
+        assert_both_ways(failure, raw(header, b""));
+    }
+
+    #[test]
+    fn nonsense_in_the_stage_bits_hides_no_failure() {
+        let mut failure = raw(LAST, b"A=bc\0");
+        failure.bhs[1] = 0xff;
+        assert_eq!(refusal(failure.clone()).field, "T and C");
+        failure.bhs[36..38].copy_from_slice(&[3, 1]);
+        let parsed = LoginResponse::parse(failure).unwrap();
+        assert_eq!(
+            (parsed.status, parsed.transit_to),
+            (LoginStatus::SERVICE_UNAVAILABLE, None)
+        );
+    }
+
+    #[test]
+    fn status_names() {
+        assert_eq!(LoginStatus::new(2, 3).to_string(), "target not found (0203)");
+        assert_eq!(LoginStatus::new(9, 1).to_string(), "unknown status (0901)");
+        assert!(LoginStatus::TARGET_MOVED_PERMANENTLY.is_redirection());
+    }
+}

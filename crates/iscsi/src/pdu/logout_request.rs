@@ -75,3 +75,40 @@ impl fmt::Display for LogoutRequest {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    const CLOSE: &str = "46 81 0000  00 000000  0000000000000000  00000060  0002 0000
+                         00000007 00000008  00000000 00000000  00000000 00000000";
+
+    #[test]
+    fn bytes() {
+        let pdu = LogoutRequest {
+            immediate: true,
+            reason: LogoutReason::CloseConnection,
+            initiator_task_tag: InitiatorTaskTag(0x60),
+            cid: Cid(2),
+            cmd_sn: SerialNumber32(7),
+            exp_stat_sn: SerialNumber32(8),
+        };
+        assert_eq!(
+            pdu.to_string(),
+            "Logout Request itt=0x60 close the connection cid=2 cmdsn=7 immediate expstatsn=8"
+        );
+        assert_both_ways(pdu, raw(CLOSE, b""));
+    }
+
+    #[test]
+    fn an_unknown_reason_is_refused() {
+        let mut bad = raw(CLOSE, b"");
+        bad.bhs[1] = 0x83;
+        let error = refusal(bad);
+        assert_eq!(
+            (error.fault, error.field, error.value),
+            (Fault::InvalidMessage, "Reason Code", 3)
+        );
+    }
+}

@@ -72,3 +72,35 @@ impl fmt::Display for LogoutResponse {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    const CLOSED: &str = "26 80 00 00  00 000000  0000000000000000  00000060  00000000
+                          00000001 00000002 00000003  00000000 0002 0014 00000000";
+
+    #[test]
+    fn bytes() {
+        let pdu = LogoutResponse {
+            response: LogoutResponseCode::Success,
+            initiator_task_tag: InitiatorTaskTag(0x60),
+            stat_sn: SerialNumber32(1),
+            exp_cmd_sn: SerialNumber32(2),
+            max_cmd_sn: SerialNumber32(3),
+            time2wait_s: 2,
+            time2retain_s: 20,
+        };
+        assert_eq!(
+            pdu.to_string(),
+            "Logout Response itt=0x60 closed successfully statsn=1 expcmdsn=2 maxcmdsn=3 time2wait=2s time2retain=20s"
+        );
+        assert_both_ways(pdu, raw(CLOSED, b""));
+    }
+
+    #[test]
+    fn it_has_no_data() {
+        assert_eq!(refusal(raw(CLOSED, b"x")).field, "DataSegmentLength");
+    }
+}

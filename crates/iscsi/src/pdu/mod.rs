@@ -30,6 +30,8 @@ mod task_management_request;
 mod task_management_response;
 mod text_request;
 mod text_response;
+#[cfg(test)]
+mod wire;
 
 pub use async_message::{AsyncEvent, AsyncMessage};
 pub use codes::{

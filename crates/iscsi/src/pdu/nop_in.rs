@@ -71,3 +71,41 @@ impl fmt::Display for NopIn {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw, raw_with_ahs, refusal};
+
+    const PING: &str = "20 80 0000  00 000000  0002 0000 0000 0000  ffffffff  0000abcd
+                        00000011 00000022 00000033  00000000 00000000 00000000";
+
+    #[test]
+    fn bytes() {
+        let pdu = NopIn {
+            lun: LunField([0, 2, 0, 0, 0, 0, 0, 0]),
+            initiator_task_tag: InitiatorTaskTag::RESERVED,
+            target_transfer_tag: TargetTransferTag(0xabcd),
+            stat_sn: SerialNumber32(0x11),
+            exp_cmd_sn: SerialNumber32(0x22),
+            max_cmd_sn: SerialNumber32(0x33),
+            data: Bytes::new(),
+        };
+        assert_eq!(
+            pdu.to_string(),
+            "NOP-In itt=none ttt=0xabcd statsn=17 expcmdsn=34 maxcmdsn=51 data=0"
+        );
+        assert_both_ways(pdu, raw(PING, b""));
+    }
+
+    #[test]
+    fn additional_headers_are_refused() {
+        let mut with_ahs = raw_with_ahs(PING, "0005 02 00 00000001", b"");
+        with_ahs.bhs[4] = 2;
+        let error = refusal(with_ahs);
+        assert_eq!(
+            (error.fault, error.field, error.value),
+            (crate::pdu::Fault::PeerMisbehaved, "TotalAHSLength", 2)
+        );
+    }
+}

@@ -80,3 +80,52 @@ impl fmt::Display for NopOut {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    /// An immediate answer to a target's ping.
+    const ANSWER: &str = "40 80 0000  00 000004  0001 0000 0000 0000  ffffffff  00000007
+                          00000102 00000304 00000000  00000000 00000000 00000000";
+
+    #[test]
+    fn bytes() {
+        let pdu = NopOut {
+            immediate: true,
+            lun: LunField([0, 1, 0, 0, 0, 0, 0, 0]),
+            initiator_task_tag: InitiatorTaskTag::RESERVED,
+            target_transfer_tag: TargetTransferTag(7),
+            cmd_sn: SerialNumber32(0x102),
+            exp_stat_sn: SerialNumber32(0x304),
+            data: Bytes::from_static(b"ping"),
+        };
+        assert_eq!(
+            pdu.to_string(),
+            "NOP-Out itt=none ttt=0x7 cmdsn=258 immediate expstatsn=772 data=4"
+        );
+        assert_both_ways(pdu, raw(ANSWER, b"ping"));
+    }
+
+    #[test]
+    fn without_a_task_tag_it_must_be_immediate() {
+        let mut queued = raw(ANSWER, b"ping");
+        queued.bhs[0] = 0x00;
+        let error = refusal(queued);
+        assert_eq!(
+            (error.fault, error.field, error.section),
+            (Fault::PeerMisbehaved, "I", "11.18")
+        );
+    }
+
+    #[test]
+    fn reserved_bits_are_not_looked_at() {
+        let mut noisy = raw(ANSWER, b"ping");
+        noisy.bhs[0] |= 0x80;
+        noisy.bhs[1] = 0xff;
+        noisy.bhs[2..4].fill(0xff);
+        noisy.bhs[32..].fill(0xff);
+        assert_eq!(NopOut::parse(noisy), NopOut::parse(raw(ANSWER, b"ping")));
+    }
+}

@@ -107,3 +107,56 @@ impl fmt::Display for R2t {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    const ASK: &str = "31 80 0000  00 000000  0001 0000 0000 0000  0000002a  00000099
+                       00000010 00000020 00000030  00000001 00010000 00020000";
+
+    #[test]
+    fn bytes() {
+        let pdu = R2t {
+            lun: LunField([0, 1, 0, 0, 0, 0, 0, 0]),
+            initiator_task_tag: InitiatorTaskTag(0x2a),
+            target_transfer_tag: TargetTransferTag(0x99),
+            stat_sn: SerialNumber32(0x10),
+            exp_cmd_sn: SerialNumber32(0x20),
+            max_cmd_sn: SerialNumber32(0x30),
+            r2t_sn: SerialNumber32(1),
+            buffer_offset: 0x1_0000,
+            desired_data_transfer_length: 0x2_0000,
+        };
+        assert_eq!(
+            pdu.to_string(),
+            "R2T itt=0x2a ttt=0x99 r2tsn=1 offset=65536 length=131072 statsn=16 expcmdsn=32 maxcmdsn=48"
+        );
+        assert_both_ways(pdu, raw(ASK, b""));
+    }
+
+    #[test]
+    fn illegal_combinations() {
+        let cases: [(usize, [u8; 4], &str); 4] = [
+            (16, [0xff; 4], "Initiator Task Tag"),
+            (20, [0xff; 4], "Target Transfer Tag"),
+            (44, [0; 4], "Desired Data Transfer Length"),
+            (40, [0xff, 0xfe, 0, 1], "Buffer Offset"),
+        ];
+        for (at, bytes, field) in cases {
+            let mut bad = raw(ASK, b"");
+            bad.bhs[at..at + 4].copy_from_slice(&bytes);
+            let error = refusal(bad);
+            assert_eq!((error.fault, error.field), (Fault::PeerMisbehaved, field));
+        }
+        assert_eq!(refusal(raw(ASK, b"x")).field, "DataSegmentLength");
+    }
+
+    #[test]
+    fn a_piece_may_end_exactly_at_the_longest_transfer() {
+        let mut edge = raw(ASK, b"");
+        edge.bhs[40..44].copy_from_slice(&0xfffd_ffff_u32.to_be_bytes());
+        assert!(R2t::parse(edge).is_ok());
+    }
+}

@@ -72,3 +72,36 @@ impl fmt::Display for Reject {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw};
+
+    const REFUSED: &str = "3f 80 04 00  00 000030  0000000000000000  ffffffff  00000000
+                           00000001 00000002 00000003  00000000 00000000 00000000";
+
+    #[test]
+    fn bytes() {
+        let pdu = Reject {
+            reason: RejectReason::ProtocolError,
+            stat_sn: SerialNumber32(1),
+            exp_cmd_sn: SerialNumber32(2),
+            max_cmd_sn: SerialNumber32(3),
+            data_sn_or_r2t_sn: SerialNumber32(0),
+            data: Bytes::from_static(&[5; 48]),
+        };
+        assert_eq!(
+            pdu.to_string(),
+            "Reject protocol error statsn=1 expcmdsn=2 maxcmdsn=3 data=48"
+        );
+        assert_eq!(pdu.rejected_bhs(), Some(&[5; 48]));
+        assert_both_ways(pdu, raw(REFUSED, &[5; 48]));
+    }
+
+    #[test]
+    fn a_header_cut_short_is_none() {
+        let short = Reject::parse(raw(REFUSED, &[5; 47])).unwrap();
+        assert_eq!(short.rejected_bhs(), None);
+    }
+}

@@ -261,3 +261,153 @@ impl fmt::Display for ScsiCommand {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::RejectReason;
+    use crate::pdu::wire::{assert_both_ways, raw, raw_with_ahs, refusal};
+
+    /// WRITE(10) of 512 bytes to LUN 1 with three bytes of immediate data; more data follows unsolicited.
+    const WRITE: &str = "01 21 0000  00 000003  0001 0000 0000 0000  0000002a  00000200
+                         00000005 00000009  2a 00 00000010 00 0001 00  000000000000";
+    /// READ(10) of 4096 bytes.
+    const READ: &str = "01 c1 0000  00 000000  0000 0000 0000 0000  0000002b  00001000
+                        00000006 00000009  28 00 00000000 00 0008 00  000000000000";
+
+    fn write() -> ScsiCommand {
+        let mut cdb = [0; 16];
+        cdb[..10].copy_from_slice(&[0x2a, 0, 0, 0, 0, 0x10, 0, 0, 1, 0]);
+        ScsiCommand {
+            immediate: false,
+            final_bit: false,
+            read: false,
+            write: true,
+            attribute: TaskAttribute::Simple,
+            lun: LunField([0, 1, 0, 0, 0, 0, 0, 0]),
+            initiator_task_tag: InitiatorTaskTag(0x2a),
+            expected_data_transfer_length: 0x200,
+            cmd_sn: SerialNumber32(5),
+            exp_stat_sn: SerialNumber32(9),
+            cdb,
+            extended_cdb: Bytes::new(),
+            bidirectional_read_length: None,
+            data: Bytes::from_static(b"abc"),
+        }
+    }
+
+    #[test]
+    fn bytes() {
+        assert_eq!(
+            write().to_string(),
+            "SCSI Command itt=0x2a lun=0x0001000000000000 op=0x2a W length=512 simple cmdsn=5 expstatsn=9 data=3"
+        );
+        assert_both_ways(write(), raw(WRITE, b"abc"));
+    }
+
+    /// A bidirectional command with a CDB of 32 bytes (XDWRITEREAD(32) has this shape): both additional headers.
+    #[test]
+    fn bytes_of_additional_headers() {
+        let command = ScsiCommand {
+            read: true,
+            final_bit: true,
+            extended_cdb: Bytes::from_static(b"0123456789abcdef"),
+            bidirectional_read_length: Some(0x1_0000),
+            data: Bytes::new(),
+            ..write()
+        };
+        assert_eq!(command.full_cdb().len(), 32);
+        let header = WRITE.replace("01 21 0000  00 000003", "01 e1 0000  07 000000");
+        let ahs = "0011 01 00 30313233 34353637 38396162 63646566  0005 02 00 00010000";
+        assert_both_ways(command, raw_with_ahs(&header, ahs, b""));
+    }
+
+    #[test]
+    fn an_extended_cdb_is_padded_to_a_word() {
+        let extended_cdb = Bytes::from_static(b"12345");
+        let raw = ScsiCommand {
+            extended_cdb: extended_cdb.clone(),
+            ..write()
+        }
+        .into_raw();
+        assert_eq!(
+            (raw.bhs[4], &raw.ahs[..]),
+            (3, b"\x00\x06\x01\x0012345\0\0\0".as_slice())
+        );
+        assert_eq!(ScsiCommand::parse(raw).unwrap().extended_cdb, extended_cdb);
+    }
+
+    #[test]
+    fn illegal_additional_headers() {
+        let cases = [
+            ("0000 01 00", Fault::InvalidMessage, "AHSLength"),
+            ("0005 01 00", Fault::InvalidMessage, "AHSLength"),
+            ("ffff 01 00", Fault::InvalidMessage, "AHSLength"),
+            ("0001 02 00", Fault::InvalidMessage, "AHSLength"),
+            ("0001 03 00", Fault::PeerIncompatible, "AHSType"),
+            ("00", Fault::InvalidMessage, "AHSLength"),
+        ];
+        for (ahs, fault, field) in cases {
+            let error = refusal(raw_with_ahs(WRITE, ahs, b"abc"));
+            assert_eq!((error.fault, error.field), (fault, field), "{ahs}: {error}");
+        }
+    }
+
+    #[test]
+    fn non_iscsi_extensions_are_passed_over() {
+        let parsed = ScsiCommand::parse(raw_with_ahs(WRITE, "0002 3c 00 00 000000", b"abc"));
+        assert_eq!(parsed, Ok(write()));
+    }
+
+    /// Each illegal combination, by the byte that makes it.
+    #[test]
+    fn illegal_combinations() {
+        let cases: [(&str, &'static [u8], usize, u8, Fault, &str); 5] = [
+            (WRITE, b"abc", 1, 0x27, Fault::InvalidMessage, "ATTR"),
+            (READ, b"", 1, 0x41, Fault::PeerMisbehaved, "F"),
+            (READ, b"abc", 1, 0xc1, Fault::PeerMisbehaved, "DataSegmentLength"),
+            (
+                WRITE,
+                b"abc",
+                22,
+                0x00,
+                Fault::PeerMisbehaved,
+                "DataSegmentLength",
+            ),
+            (
+                WRITE,
+                b"abc",
+                0,
+                0x01,
+                Fault::PeerMisbehaved,
+                "Initiator Task Tag",
+            ),
+        ];
+        for (header, data, at, byte, fault, field) in cases {
+            let mut raw = raw(header, data);
+            raw.bhs[at] = byte;
+            if field == "Initiator Task Tag" {
+                raw.bhs[16..20].fill(0xff);
+            }
+            let error = refusal(raw);
+            assert_eq!(
+                (error.fault, error.field, error.section),
+                (fault, field, "11.3"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_where_why_and_who() {
+        let mut bad = raw(READ, b"");
+        bad.bhs[1] = 0xc7;
+        let error = refusal(bad);
+        assert_eq!(
+            error.to_string(),
+            "SCSI Command: ATTR is 0x7, but this value is reserved (RFC 7143 §11.3): \
+             the peer's message cannot be decoded"
+        );
+        assert_eq!(error.reject_reason(), RejectReason::InvalidPduField);
+    }
+}

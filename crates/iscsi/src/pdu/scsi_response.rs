@@ -113,3 +113,89 @@ impl fmt::Display for ScsiResponse {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    /// CHECK CONDITION with 18 bytes of sense data and an underflow of 512 bytes.
+    const CHECK: &str = "21 82 00 02  00 000014  0000000000000000  0000002a  00000000
+                         00000010 00000020 00000030  00000002 00000000 00000200";
+    const SENSE: &[u8; 20] =
+        b"\x00\x12\x70\x00\x05\x00\x00\x00\x00\x0a\x00\x00\x00\x00\x25\x00\x00\x00\x00\x00";
+
+    fn check_condition() -> ScsiResponse {
+        ScsiResponse {
+            response: ServiceResponse::CommandCompleted,
+            status: 2,
+            initiator_task_tag: InitiatorTaskTag(0x2a),
+            snack_tag: 0,
+            stat_sn: SerialNumber32(0x10),
+            exp_cmd_sn: SerialNumber32(0x20),
+            max_cmd_sn: SerialNumber32(0x30),
+            exp_data_sn: SerialNumber32(2),
+            residual: Residual::Underflow(0x200),
+            bidirectional_read_residual: Residual::None,
+            sense: Bytes::from_static(&SENSE[2..]),
+            response_data: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn bytes() {
+        assert_eq!(
+            check_condition().to_string(),
+            "SCSI Response itt=0x2a command completed at target status=0x02 residual=underflow 512 \
+             statsn=16 expcmdsn=32 maxcmdsn=48 expdatasn=2 sense=18"
+        );
+        assert_both_ways(check_condition(), raw(CHECK, SENSE));
+    }
+
+    #[test]
+    fn bytes_of_a_bidirectional_residual() {
+        let response = ScsiResponse {
+            status: 0,
+            residual: Residual::Overflow(1),
+            bidirectional_read_residual: Residual::Underflow(2),
+            sense: Bytes::new(),
+            ..check_condition()
+        };
+        let header = "21 8c 00 00  00 000000  0000000000000000  0000002a  00000000
+                      00000010 00000020 00000030  00000002 00000002 00000001";
+        assert_both_ways(response, raw(header, b""));
+    }
+
+    #[test]
+    fn both_residual_bits_of_a_direction() {
+        for (flags, field) in [(0x86, "O and U"), (0x98, "o and u")] {
+            let mut bad = raw(CHECK, SENSE);
+            bad.bhs[1] = flags;
+            let error = refusal(bad);
+            assert_eq!(
+                (error.fault, error.field, error.value),
+                (Fault::PeerMisbehaved, field, flags.into())
+            );
+        }
+    }
+
+    #[test]
+    fn sense_data_that_overruns_its_segment() {
+        for (data, field) in [
+            (b"\x00".as_slice(), "DataSegmentLength"),
+            (b"\x00\x03\x70\x00", "SenseLength"),
+        ] {
+            let error = refusal(raw(CHECK, data));
+            assert_eq!((error.fault, error.field), (Fault::InvalidMessage, field));
+        }
+    }
+
+    #[test]
+    fn an_unknown_response_code_is_kept() {
+        let mut vendor = raw(CHECK, SENSE);
+        vendor.bhs[2] = 0x80;
+        let parsed = ScsiResponse::parse(vendor).unwrap();
+        assert_eq!(parsed.response, ServiceResponse::Other(0x80));
+        assert_eq!(parsed.into_raw().bhs[2], 0x80);
+    }
+}

@@ -74,3 +74,41 @@ impl fmt::Display for SnackRequest {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    const AGAIN: &str = "10 80 0000  00 000000  0000000000000000  0000002a  ffffffff
+                         00000000 00000009 00000000  00000000 00000002 00000003";
+
+    #[test]
+    fn bytes() {
+        let pdu = SnackRequest {
+            snack_type: SnackType::DataOrR2t,
+            lun: LunField::default(),
+            initiator_task_tag: InitiatorTaskTag(0x2a),
+            transfer_or_snack_tag: 0xffff_ffff,
+            exp_stat_sn: SerialNumber32(9),
+            beg_run: SerialNumber32(2),
+            run_length: 3,
+        };
+        assert_eq!(
+            pdu.to_string(),
+            "SNACK Request itt=0x2a Data/R2T begrun=2 runlength=3 expstatsn=9"
+        );
+        assert_both_ways(pdu, raw(AGAIN, b""));
+    }
+
+    #[test]
+    fn an_unknown_type_is_refused() {
+        let mut bad = raw(AGAIN, b"");
+        bad.bhs[1] = 0x84;
+        let error = refusal(bad);
+        assert_eq!(
+            (error.fault, error.field, error.value),
+            (Fault::InvalidMessage, "Type", 4)
+        );
+    }
+}

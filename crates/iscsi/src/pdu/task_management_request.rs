@@ -80,3 +80,54 @@ impl fmt::Display for TaskManagementRequest {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::Fault;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    const ABORT: &str = "42 81 0000  00 000000  0003 0000 0000 0000  00000050  0000002a
+                         00000007 00000008  00000005 00000000  00000000 00000000";
+
+    #[test]
+    fn bytes() {
+        let pdu = TaskManagementRequest {
+            immediate: true,
+            function: TaskManagementFunction::AbortTask,
+            lun: LunField([0, 3, 0, 0, 0, 0, 0, 0]),
+            initiator_task_tag: InitiatorTaskTag(0x50),
+            referenced_task_tag: InitiatorTaskTag(0x2a),
+            cmd_sn: SerialNumber32(7),
+            exp_stat_sn: SerialNumber32(8),
+            ref_cmd_sn: SerialNumber32(5),
+            exp_data_sn: SerialNumber32(0),
+        };
+        assert_eq!(
+            pdu.to_string(),
+            "Task Management Function Request itt=0x50 ABORT TASK lun=0x0003000000000000 rtt=0x2a \
+             cmdsn=7 immediate expstatsn=8 refcmdsn=5"
+        );
+        assert_both_ways(pdu, raw(ABORT, b""));
+    }
+
+    #[test]
+    fn an_unknown_function_is_for_the_target_to_answer() {
+        let mut unknown = raw(ABORT, b"");
+        unknown.bhs[1] = 0x80 | 0x55;
+        let parsed = TaskManagementRequest::parse(unknown).unwrap();
+        assert_eq!(parsed.function, TaskManagementFunction::Other(0x55));
+    }
+
+    #[test]
+    fn it_has_a_tag_and_no_data() {
+        assert_eq!(refusal(raw(ABORT, b"x")).field, "DataSegmentLength");
+        let mut untagged = raw(ABORT, b"");
+        untagged.bhs[16..20].fill(0xff);
+        let error = refusal(untagged);
+        assert_eq!(
+            (error.fault, error.field),
+            (Fault::PeerMisbehaved, "Initiator Task Tag")
+        );
+    }
+}

@@ -58,3 +58,33 @@ impl fmt::Display for TaskManagementResponse {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    const GONE: &str = "22 80 01 00  00 000000  0000000000000000  00000050  00000000
+                        00000001 00000002 00000003  00000000 00000000 00000000";
+
+    #[test]
+    fn bytes() {
+        let pdu = TaskManagementResponse {
+            response: TaskManagementResponseCode::TaskDoesNotExist,
+            initiator_task_tag: InitiatorTaskTag(0x50),
+            stat_sn: SerialNumber32(1),
+            exp_cmd_sn: SerialNumber32(2),
+            max_cmd_sn: SerialNumber32(3),
+        };
+        assert_eq!(
+            pdu.to_string(),
+            "Task Management Function Response itt=0x50 task does not exist statsn=1 expcmdsn=2 maxcmdsn=3"
+        );
+        assert_both_ways(pdu, raw(GONE, b""));
+    }
+
+    #[test]
+    fn it_has_no_data() {
+        assert_eq!(refusal(raw(GONE, b"x")).field, "DataSegmentLength");
+    }
+}

@@ -95,3 +95,41 @@ impl fmt::Display for TextRequest {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    const FIRST: &str = "04 80 0000  00 000010  0000000000000000  00000003  ffffffff
+                         00000004 00000005 00000000  00000000 00000000 00000000";
+    const TEXT: &[u8] = b"SendTargets=All\0";
+
+    #[test]
+    fn bytes() {
+        let pdu = TextRequest {
+            immediate: false,
+            final_bit: true,
+            continue_bit: false,
+            lun: LunField::default(),
+            initiator_task_tag: InitiatorTaskTag(3),
+            target_transfer_tag: TargetTransferTag::RESERVED,
+            cmd_sn: SerialNumber32(4),
+            exp_stat_sn: SerialNumber32(5),
+            data: Bytes::from_static(TEXT),
+        };
+        assert_eq!(
+            pdu.to_string(),
+            "Text Request itt=0x3 ttt=none F cmdsn=4 expstatsn=5 data=16"
+        );
+        assert_both_ways(pdu, raw(FIRST, TEXT));
+    }
+
+    #[test]
+    fn final_and_continued_exclude_each_other() {
+        let mut bad = raw(FIRST, TEXT);
+        bad.bhs[1] = 0xc0;
+        let error = refusal(bad);
+        assert_eq!((error.fault, error.field), (Fault::PeerMisbehaved, "F and C"));
+    }
+}

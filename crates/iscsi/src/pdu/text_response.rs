@@ -91,3 +91,46 @@ impl fmt::Display for TextResponse {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pdu::wire::{assert_both_ways, raw, refusal};
+
+    const PART: &str = "24 40 0000  00 000003  0000000000000000  00000003  00000042
+                        00000001 00000002 00000003  00000000 00000000 00000000";
+
+    #[test]
+    fn bytes() {
+        let pdu = TextResponse {
+            final_bit: false,
+            continue_bit: true,
+            lun: LunField::default(),
+            initiator_task_tag: InitiatorTaskTag(3),
+            target_transfer_tag: TargetTransferTag(0x42),
+            stat_sn: SerialNumber32(1),
+            exp_cmd_sn: SerialNumber32(2),
+            max_cmd_sn: SerialNumber32(3),
+            data: Bytes::from_static(b"Tar"),
+        };
+        assert_eq!(
+            pdu.to_string(),
+            "Text Response itt=0x3 ttt=0x42 C statsn=1 expcmdsn=2 maxcmdsn=3 data=3"
+        );
+        assert_both_ways(pdu, raw(PART, b"Tar"));
+    }
+
+    #[test]
+    fn illegal_combinations() {
+        let mut both = raw(PART, b"Tar");
+        both.bhs[1] = 0xc0;
+        assert_eq!(refusal(both).field, "F and C");
+        let mut endless = raw(PART, b"Tar");
+        endless.bhs[20..24].fill(0xff);
+        let error = refusal(endless);
+        assert_eq!(
+            (error.fault, error.field),
+            (Fault::PeerMisbehaved, "Target Transfer Tag")
+        );
+    }
+}
