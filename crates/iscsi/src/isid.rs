@@ -76,3 +76,47 @@ impl FromStr for Isid {
         Ok(Self(isid))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_random_type() {
+        let isid = Isid::random([0x0a, 0x1b, 0x2c], 0x0102);
+        assert_eq!(isid.0, [0x80, 0x0a, 0x1b, 0x2c, 0x01, 0x02]);
+        assert_eq!((isid.isid_type(), isid.qualifier()), (IsidType::Random, 0x0102));
+        assert_eq!(isid.to_string(), "800a1b2c0102");
+        assert_eq!("800A1B2C0102".parse(), Ok(isid));
+        assert_eq!("0x800a1b2c0102".parse(), Ok(isid));
+    }
+
+    #[test]
+    fn types() {
+        let types = [0x00, 0x40, 0x80, 0xc0].map(|first| Isid([first, 0, 2, 0x3d, 0, 0]).isid_type());
+        assert_eq!(
+            types,
+            [
+                IsidType::Oui,
+                IsidType::EnterpriseNumber,
+                IsidType::Random,
+                IsidType::Reserved
+            ]
+        );
+    }
+
+    #[test]
+    fn bad_texts() {
+        for text in [
+            "",
+            "0x",
+            "800a1b2c010",
+            "800a1b2c01020",
+            "800a1b2c010g",
+            "+00a1b2c0102",
+            "\u{fc}\u{fc}\u{fc}\u{fc}\u{fc}\u{fc}",
+        ] {
+            assert_eq!(text.parse::<Isid>(), Err(ParseIsidError), "{text}");
+        }
+    }
+}

@@ -208,3 +208,104 @@ fn check_digits(text: &[u8], lengths: &[usize], rule: &'static str) -> Result<()
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_normal_form() {
+        let cases = [
+            (
+                "iqn.2001-04.com.example",
+                "iqn.2001-04.com.example",
+                NameType::Iqn,
+            ),
+            (
+                "IQN.2001-04.COM.Example:Disk1",
+                "iqn.2001-04.com.example:disk1",
+                NameType::Iqn,
+            ),
+            (
+                "iqn.1998-12.a-b.c:x:y.z-1_2",
+                "iqn.1998-12.a-b.c:x:y.z-1_2",
+                NameType::Iqn,
+            ),
+            ("eui.02004567A425678D", "eui.02004567a425678d", NameType::Eui),
+            ("naa.52004567BA64678D", "naa.52004567ba64678d", NameType::Naa),
+            (
+                "naa.62004567BA64678D0123456789ABCDEF",
+                "naa.62004567ba64678d0123456789abcdef",
+                NameType::Naa,
+            ),
+        ];
+        for (text, normal, name_type) in cases {
+            let name: IscsiName = text.parse().unwrap();
+            assert_eq!((name.as_str(), name.name_type()), (normal, name_type));
+            assert_eq!(normal.parse(), Ok(name));
+        }
+    }
+
+    /// The text, the place of the error counted from 1, and the character there.
+    #[test]
+    fn bad_names() {
+        let cases = [
+            ("", 1, None),
+            ("iqn", 1, Some('i')),
+            ("disk", 1, Some('d')),
+            ("../iqn.2001-04.com.example", 1, Some('.')),
+            (" iqn.2001-04.com.example", 1, Some(' ')),
+            ("iqn.", 5, None),
+            ("iqn.2001-04", 12, None),
+            ("iqn.2001-04.", 13, None),
+            ("iqn.201-04.com.example", 8, Some('-')),
+            ("iqn.2001-13.com.example", 10, Some('1')),
+            ("iqn.2001-00.com.example", 10, Some('0')),
+            ("iqn.2001-04.com..example", 17, Some('.')),
+            ("iqn.2001-04.-com", 13, Some('-')),
+            ("iqn.2001-04.com-.example", 17, Some('.')),
+            ("iqn.2001-04.com-", 17, None),
+            ("iqn.2001-04.com.exa_mple", 20, Some('_')),
+            ("iqn.2001-04.com.example:", 25, None),
+            ("iqn.2001-04.com.example:a/b", 26, Some('/')),
+            ("iqn.2001-04.com.example:a b", 26, Some(' ')),
+            ("iqn.2001-04.com.example:a\nb", 26, Some('\n')),
+            ("iqn.2001-04.com.example:gr\u{f6}\u{df}e", 27, Some('\u{f6}')),
+            ("eui.02004567A425678", 20, None),
+            ("eui.02004567A425678G", 20, Some('G')),
+            ("eui.02004567A425678D0", 21, Some('0')),
+            ("naa.52004567BA64678", 20, None),
+            ("naa.52004567BA64678D0", 22, None),
+        ];
+        for (text, position, found) in cases {
+            let error = text.parse::<IscsiName>().unwrap_err();
+            assert_eq!((error.position, error.found), (position, found), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_longest_name() {
+        let longest = format!("iqn.2001-04.com.example:{}", "x".repeat(199));
+        assert_eq!(longest.len(), MAX_NAME_LEN);
+        assert!(longest.parse::<IscsiName>().is_ok());
+        let error = format!("{longest}x").parse::<IscsiName>().unwrap_err();
+        assert_eq!(
+            (error.position, error.found, error.name.len()),
+            (224, Some('x'), MAX_NAME_LEN)
+        );
+    }
+
+    #[test]
+    fn an_error_shows_the_place() {
+        let error = "iqn.2001-04.com.example:my disk"
+            .parse::<IscsiName>()
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "\"iqn.2001-04.com.example:my disk\" is no iSCSI name: ' ' at position 27: \
+             behind the colon stand only letters, digits, '-', '.', ':' and '_', at least one"
+        );
+        let error = "iqn.2001-04".parse::<IscsiName>().unwrap_err();
+        assert!(error.to_string().contains("it ends at position 12: "), "{error}");
+    }
+}

@@ -66,3 +66,37 @@ impl fmt::Display for SerialNumber32 {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_around_the_wrap() {
+        let before = SerialNumber32(0xffff_fffe);
+        let after = before.advance(3);
+        assert_eq!(after, SerialNumber32(1));
+        assert!(before.is_before(after) && after.is_after(before));
+        assert!(!after.is_before(before) && !before.is_before(before));
+        assert_eq!((after.since(before), after.retreat(3)), (3, before));
+        assert_eq!(SerialNumber32(u32::MAX).next(), SerialNumber32(0));
+    }
+
+    #[test]
+    fn half_the_circle_apart_there_is_no_order() {
+        let (zero, half) = (SerialNumber32(0), SerialNumber32(1 << 31));
+        assert!(!zero.is_before(half) && !zero.is_after(half));
+        assert!(zero.is_before(half.retreat(1)) && zero.is_after(half.advance(1)));
+    }
+
+    #[test]
+    fn intervals_hold_both_ends_and_may_wrap() {
+        let (first, last) = (SerialNumber32(u32::MAX), SerialNumber32(1));
+        let inside = [u32::MAX, 0, 1].map(|number| SerialNumber32(number).is_within(first, last));
+        assert_eq!(inside, [true; 3]);
+        let outside = [u32::MAX - 1, 2].map(|number| SerialNumber32(number).is_within(first, last));
+        assert_eq!(outside, [false; 2]);
+        // A shut command window: MaxCmdSN = ExpCmdSN - 1.
+        assert!(!first.is_within(first, first.retreat(1)));
+    }
+}

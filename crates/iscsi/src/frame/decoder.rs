@@ -7,8 +7,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 /// What a quiet connection's receive buffer holds, in bytes.
 const MIN_READ_LEN: usize = 16 << 10;
-/// What a busy connection reads at once, in bytes. Only a PDU that is longer gets more.
-const MAX_READ_LEN: usize = 256 << 10;
+/// What a busy connection reads at once, in bytes: 256 KiB of data with headers and digests. Only a longer PDU gets more.
+const MAX_READ_LEN: usize = (256 << 10) + 1024;
 /// Room for the next header behind a long PDU, so that its length is known before memory for it is asked for.
 const NEXT_HEADER_LEN: usize = 2 * BHS_LEN;
 /// Data up to this length is copied, so that a few bytes do not keep a whole receive block alive.
@@ -207,15 +207,16 @@ impl Decoder {
         Ok(RawPdu { bhs, ahs, data })
     }
 
-    /// Reads that fill their buffer make the next ones longer, short ones make them shorter.
+    /// A read that brings all that was asked for makes the next ones longer; one that brings little into an empty buffer makes them
+    /// shorter.
     fn adapt(&mut self) {
         let Some((len, spare)) = self.handed_out.take() else {
             return;
         };
         let received = self.buffer.len().saturating_sub(len);
-        if received >= spare {
+        if received >= spare.min(self.read_len) {
             self.read_len = (self.read_len * 2).min(MAX_READ_LEN);
-        } else if received < self.read_len / 8 {
+        } else if len == 0 && received < self.read_len / 8 {
             self.read_len = (self.read_len / 2).max(MIN_READ_LEN);
         }
     }

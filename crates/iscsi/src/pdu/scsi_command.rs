@@ -362,8 +362,8 @@ mod tests {
     /// Each illegal combination, by the byte that makes it.
     #[test]
     fn illegal_combinations() {
-        let cases: [(&str, &'static [u8], usize, u8, Fault, &str); 5] = [
-            (WRITE, b"abc", 1, 0x27, Fault::InvalidMessage, "ATTR"),
+        let cases = [
+            (WRITE, b"abc".as_slice(), 1, 0x27, Fault::InvalidMessage, "ATTR"),
             (READ, b"", 1, 0x41, Fault::PeerMisbehaved, "F"),
             (READ, b"abc", 1, 0xc1, Fault::PeerMisbehaved, "DataSegmentLength"),
             (
