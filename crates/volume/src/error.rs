@@ -203,6 +203,9 @@ pub enum VolumeError {
         /// Why.
         source: HostError,
     },
+    /// The machine could not be looked at.
+    #[error(transparent)]
+    Machine(HostError),
     /// The journal could not be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -269,7 +272,7 @@ impl VolumeError {
             VolumeError::Locked { .. } => ErrorKind::Busy,
             VolumeError::DeadlinePassed { .. } => ErrorKind::Deadline,
             VolumeError::Backend { source, .. } => source.kind,
-            VolumeError::Host { source, .. } => source.kind,
+            VolumeError::Host { source, .. } | VolumeError::Machine(source) => source.kind,
             VolumeError::Journal(_) => ErrorKind::Journal,
             VolumeError::NotAsExpected { .. } | VolumeError::Io { .. } => ErrorKind::Internal,
             VolumeError::Several(list) => list.kind(),
@@ -307,6 +310,14 @@ impl ErrorList {
             0 => Ok(()),
             1 => self.0.pop().map_or(Ok(()), Err),
             _ => Err(VolumeError::Several(self)),
+        }
+    }
+
+    /// A failure, and what went wrong when its traces were removed.
+    pub(crate) fn with_cleanup(failure: VolumeError, cleanup: Result<(), VolumeError>) -> VolumeError {
+        match cleanup {
+            Ok(()) => failure,
+            Err(another) => VolumeError::Several(ErrorList(vec![failure, another])),
         }
     }
 

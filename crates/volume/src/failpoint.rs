@@ -22,9 +22,12 @@ const JOURNAL_POINTS: [&str; 3] = ["journal:begin", "journal:temporary-written",
 /// Every point's name.
 pub fn all() -> Vec<String> {
     let moments = [Moment::Before, Moment::Recorded, Moment::Done];
+    // The record that `forget` removes is its own record of the step.
     let steps = Step::WITH_EFFECT
         .into_iter()
-        .flat_map(|step| moments.map(|moment| name_of(step, moment)));
+        .flat_map(|step| moments.map(|moment| (step, moment)))
+        .filter(|point| *point != (Step::Forget, Moment::Recorded))
+        .map(|(step, moment)| name_of(step, moment));
     steps.chain(JOURNAL_POINTS.map(str::to_owned)).collect()
 }
 

@@ -14,6 +14,7 @@ pub mod journal;
 pub mod lock;
 mod model;
 mod progress;
+pub mod sim;
 
 pub use engine::{Call, Engine, EngineConfig};
 pub use error::{ErrorKind, ErrorList, VolumeError};

@@ -52,19 +52,9 @@ impl<'a> Call<'a> {
         &self.owner
     }
 
-    /// The same caller with more time: a tear-down after a failure gets a little, even when the caller's is over.
-    pub(crate) fn extended(&mut self, grace: Duration) -> Call<'_> {
-        let deadline = self.deadline.max(Instant::now() + grace);
-        // Reborrowed by hand: the trait object's own lifetime cannot shrink behind `&mut`.
-        let progress: Option<&mut dyn FnMut(Progress)> = match &mut self.progress {
-            Some(progress) => Some(&mut **progress),
-            None => None,
-        };
-        Call {
-            deadline,
-            owner: self.owner.clone(),
-            progress,
-        }
+    /// Gives at least this much time from now: for undoing what failed, even when the caller's own time is over.
+    pub(crate) fn grant(&mut self, grace: Duration) {
+        self.deadline = self.deadline.max(Instant::now() + grace);
     }
 
     pub(crate) fn tell(&mut self, step: Step, subject: &str, phase: Phase) {

@@ -71,6 +71,31 @@ impl VolumeRecord {
     pub fn lun_key(&self) -> LunKey {
         self.spec.source.lun_key()
     }
+
+    /// Whether somebody was given the volume: its parameters cannot change then. An interrupted attach alone is no
+    /// use yet.
+    pub fn is_in_use(&self) -> bool {
+        self.block.is_some()
+            || self
+                .staging
+                .as_ref()
+                .is_some_and(|staging| staging.number.is_some())
+            || self.publications.iter().any(|publication| publication.verified)
+    }
+
+    /// Drops what was true of the kernel before a reboot. Publications stay, as what somebody asked for and does
+    /// not have any more, until they are taken back or made again.
+    pub fn drop_kernel_state(&mut self, boot_id: &str) {
+        boot_id.clone_into(&mut self.boot_id);
+        self.pending = None;
+        self.device = None;
+        self.block = None;
+        self.staging = None;
+        self.keep_staged = false;
+        for publication in &mut self.publications {
+            publication.verified = false;
+        }
+    }
 }
 
 /// A step that is about to be taken.
@@ -177,6 +202,9 @@ pub struct LunRecord {
     /// That file system's type.
     #[serde(default)]
     pub fs_type: Option<FsType>,
+    /// The device's capacity at the last use, in bytes: a smaller one is another disk or a damaged one.
+    #[serde(default)]
+    pub size_bytes: Option<u64>,
     /// A format by us that was begun; never taken back (F2).
     #[serde(default)]
     pub formatted: Option<FormatMark>,
@@ -194,6 +222,7 @@ impl LunRecord {
             wwid: None,
             fs_uuid: None,
             fs_type: None,
+            size_bytes: None,
             formatted: None,
             extra: Map::new(),
         }

@@ -10,6 +10,7 @@ mod words;
 
 pub use conflict::FieldDifference;
 pub(crate) use conflict::differences;
+pub(crate) use id::short_hash;
 pub use id::{LunKey, VolumeId};
 pub use recorded::{RecordedSource, RecordedSpec};
 pub use spec::{Chap, IscsiVolume, Source, VolumeSpec};

@@ -1,0 +1,265 @@
+//! What is on the device decides what may be done: mount it, ask the format gate, or refuse and say why.
+
+use super::work::Work;
+use crate::backend::Device;
+use crate::error::VolumeError;
+use crate::host::{Content, FormatAnswer, FormatRequest};
+use crate::journal::{FormatMark, LunRecord};
+use crate::lock::now_ms;
+use crate::model::{FormatPolicy, FsType, VolumeSpec};
+use crate::progress::Step;
+use serde_json::Map;
+
+/// A file system that is on the device and may be mounted.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) fs_type: FsType,
+    pub(super) fs_uuid: String,
+    /// Its journal must be replayed.
+    pub(super) dirty: bool,
+    /// This call made it.
+    pub(super) formatted: bool,
+}
+
+impl Work<'_, '_> {
+    /// Finds the file system that the specification and the witness agree with, or makes one if everything allows it.
+    pub(super) fn file_system(&mut self, spec: &VolumeSpec, device: &Device) -> Result<Found, VolumeError> {
+        let mut known = self
+            .engine
+            .journal
+            .lun(&self.lun())?
+            .unwrap_or_else(|| LunRecord::new(self.lun()));
+        match self.probe(device)? {
+            Content::FileSystem { fs_type, uuid, dirty } => {
+                self.accept(spec, &known, device, fs_type, &uuid)?;
+                self.complete_mark(&mut known, &uuid)?;
+                Ok(Found {
+                    fs_type,
+                    fs_uuid: uuid,
+                    dirty,
+                    formatted: false,
+                })
+            }
+            Content::Blank => self.make(spec, known, device),
+            Content::Other { name } => Err(self.wrong_content(spec, &known, device, name)),
+            Content::Unknown { reason } => Err(VolumeError::ContentUnknown {
+                id: self.id.clone(),
+                device: shown(device),
+                reason,
+            }),
+        }
+    }
+
+    fn probe(&mut self, device: &Device) -> Result<Content, VolumeError> {
+        self.call.check_time(&self.id, Step::Identify)?;
+        let probed = self
+            .engine
+            .config
+            .host
+            .probe(&device.path, device.number, self.deadline());
+        probed.map_err(|e| self.host_error(Step::Identify, e))
+    }
+
+    fn accept(
+        &self,
+        spec: &VolumeSpec,
+        known: &LunRecord,
+        device: &Device,
+        fs_type: FsType,
+        uuid: &str,
+    ) -> Result<(), VolumeError> {
+        if let Some(wanted) = spec.fs_type.filter(|wanted| *wanted != fs_type) {
+            return Err(VolumeError::WrongContent {
+                id: self.id.clone(),
+                device: shown(device),
+                found: format!("{fs_type} with the UUID {uuid}"),
+                wanted: wanted.to_string(),
+            });
+        }
+        let changed = |expected: &str, expected_by, remedy| {
+            Err(VolumeError::IdentityChanged {
+                id: self.id.clone(),
+                what: "file system UUID",
+                found: uuid.to_owned(),
+                expected: expected.to_owned(),
+                expected_by,
+                remedy,
+            })
+        };
+        match (&spec.fs_uuid, &known.fs_uuid, &known.formatted) {
+            (Some(asked), _, _) if asked != uuid => changed(
+                asked,
+                "the specification's field fsUuid",
+                "correct that field".to_owned(),
+            ),
+            (_, Some(before), _) if before != uuid => {
+                changed(before, "the record of its earlier use", self.forget_remedy())
+            }
+            (_, None, Some(mark)) if mark.fs_uuid != uuid => {
+                changed(&mark.fs_uuid, "the record of its format", self.forget_remedy())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A format that was interrupted after mkfs, or whose mkfs outlived us, turns out to be complete.
+    fn complete_mark(&self, known: &mut LunRecord, uuid: &str) -> Result<(), VolumeError> {
+        match &mut known.formatted {
+            Some(mark) if !mark.complete && mark.fs_uuid == uuid => {
+                mark.complete = true;
+                Ok(self.engine.journal.write_lun(known)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn wrong_content(
+        &self,
+        spec: &VolumeSpec,
+        known: &LunRecord,
+        device: &Device,
+        name: String,
+    ) -> VolumeError {
+        let interrupted = known.formatted.as_ref().filter(|mark| !mark.complete);
+        let found = match interrupted {
+            Some(mark) => format!(
+                "{name} (a format to {} was interrupted here at {} s since the epoch; wipe the device by hand if \
+                 you know that nothing else is on it)",
+                mark.fs_type, mark.begun_at_s
+            ),
+            None => name,
+        };
+        let wanted = spec.fs_type.map_or_else(
+            || "a file system that Longshore mounts".to_owned(),
+            |t| t.to_string(),
+        );
+        VolumeError::WrongContent {
+            id: self.id.clone(),
+            device: shown(device),
+            found,
+            wanted,
+        }
+    }
+
+    /// Every probed byte is zero: asks the format gate, with the record of the format written first (F2).
+    fn make(
+        &mut self,
+        spec: &VolumeSpec,
+        mut known: LunRecord,
+        device: &Device,
+    ) -> Result<Found, VolumeError> {
+        if let Some(reason) = veto(spec, &known) {
+            return Err(VolumeError::FormatRefused {
+                id: self.id.clone(),
+                device: shown(device),
+                reason,
+            });
+        }
+        let fs_type = spec.fs_type.unwrap_or(FsType::Ext4);
+        let fs_uuid = match &spec.fs_uuid {
+            Some(uuid) => uuid.clone(),
+            None => {
+                random_uuid().map_err(|e| crate::lock::io_error("cannot read", "/dev/urandom".as_ref(), e))?
+            }
+        };
+        known.formatted = Some(FormatMark {
+            wwid: device.key.wwid.clone(),
+            fs_type,
+            fs_uuid: fs_uuid.clone(),
+            begun_at_s: now_ms() / 1000,
+            complete: false,
+            extra: Map::new(),
+        });
+        let running = self.begin(Step::Format, device.path.display())?;
+        self.engine.journal.write_lun(&known)?;
+        let request = FormatRequest {
+            device: &device.path,
+            number: device.number,
+            fs_type,
+            uuid: &fs_uuid,
+            allowed: spec.format == FormatPolicy::IfBlank,
+            identity_verified: true,
+            formatted_before: None,
+        };
+        let answer = self.engine.config.host.format(&request, self.deadline());
+        let answer = answer
+            .map_err(|e| self.host_error(Step::Format, e))
+            .and_then(|answer| match answer {
+                FormatAnswer::Formatted => Ok(()),
+                FormatAnswer::Refused(reason) => Err(VolumeError::FormatRefused {
+                    id: self.id.clone(),
+                    device: shown(device),
+                    reason,
+                }),
+            });
+        if matches!(answer, Err(VolumeError::FormatRefused { .. })) {
+            // The gate wrote nothing, so there was no format.
+            known.formatted = None;
+            self.engine.journal.write_lun(&known)?;
+        }
+        self.end(running, answer)?;
+        self.complete_mark(&mut known, &fs_uuid)?;
+        Ok(Found {
+            fs_type,
+            fs_uuid,
+            dirty: false,
+            formatted: true,
+        })
+    }
+}
+
+/// Why a blank device is not even shown to the gate.
+fn veto(spec: &VolumeSpec, known: &LunRecord) -> Option<String> {
+    if let Some(mark) = known.formatted.as_ref().filter(|mark| mark.complete) {
+        return Some(format!(
+            "it reads as zeros, but Longshore made an {} with the UUID {} on it at {} s since the epoch; its data may \
+             be hidden by a fault of the storage, so look there first. To give the data up, `longshore forget {}`",
+            mark.fs_type, mark.fs_uuid, mark.begun_at_s, known.lun
+        ));
+    }
+    if let Some(uuid) = &known.fs_uuid {
+        return Some(format!(
+            "it reads as zeros, but at its earlier use it held a file system with the UUID {uuid}; look at the storage \
+             first. To give that up, `longshore forget {}`",
+            known.lun
+        ));
+    }
+    if spec.access.is_read_only() {
+        return Some("it is blank, and a read-only volume is never formatted".into());
+    }
+    if spec.format == FormatPolicy::Never {
+        return Some(
+            "it is blank, and the volume does not allow it; if the LUN is new and yours, say format: ifBlank"
+                .into(),
+        );
+    }
+    None
+}
+
+fn shown(device: &Device) -> String {
+    format!("{} ({})", device.path.display(), device.key.wwid)
+}
+
+/// A random UUID (RFC 9562 §5.4).
+fn random_uuid() -> std::io::Result<String> {
+    use std::io::Read;
+    let mut bytes = [0u8; 16];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+    Ok(format!("{a}-{b}-{c}-{d}-{e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_random_uuid_is_a_version_4_uuid() {
+        let uuid = super::random_uuid().unwrap();
+        let groups: Vec<usize> = uuid.split('-').map(str::len).collect();
+        assert_eq!(groups, [8, 4, 4, 4, 12]);
+        assert_eq!(&uuid[14..15], "4");
+        assert_ne!(uuid, super::random_uuid().unwrap());
+    }
+}
