@@ -236,6 +236,7 @@ pub fn control_page(descriptor_sense: bool, software_write_protect: bool) -> Mod
     body[0] = u8::from(descriptor_sense) << 2;
     body[1] = 0x10; // QUEUE ALGORITHM MODIFIER 1: commands of SIMPLE tasks may be reordered.
     body[2] = u8::from(software_write_protect) << 3;
+    body[3] = 0x40; // TAS: commands that another nexus aborts are answered with TASK ABORTED.
     ModePage {
         saveable: false,
         page: CONTROL,

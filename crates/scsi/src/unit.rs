@@ -29,7 +29,7 @@ use crate::capacity::Capacity;
 use crate::cdb::{Cdb, CdbError};
 use crate::vpd::Designator;
 use crate::{Lun, Sense, Status};
-use attention::Attentions;
+use attention::Nexus;
 use reservation::Reservations;
 
 /// An I_T nexus, by a number that its caller gives it and never gives to another one.
@@ -141,7 +141,7 @@ pub struct Pending(Cdb);
 #[derive(Debug)]
 pub struct LogicalUnit {
     config: UnitConfig,
-    nexuses: HashMap<NexusId, Attentions>,
+    nexuses: HashMap<NexusId, Nexus>,
     reservations: Reservations,
     write_cache: bool,
     software_write_protect: bool,

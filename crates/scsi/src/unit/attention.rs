@@ -7,25 +7,30 @@ use crate::sense::{Asc, SenseKey};
 /// More conditions than this are not kept for one nexus; each kind is kept once.
 const MAX_PENDING: usize = 8;
 
-/// The conditions that a nexus has not been told yet, the oldest first.
+/// What is kept for a nexus.
 #[derive(Debug, Default)]
-pub(super) struct Attentions(Vec<Asc>);
+pub(super) struct Nexus {
+    /// The conditions that it has not been told yet, the oldest first.
+    pending: Vec<Asc>,
+    /// Grows whenever all its commands are aborted.
+    epoch: u64,
+}
 
-impl Attentions {
+impl Nexus {
     fn raise(&mut self, code: Asc) {
         if code.0 == 0x29 {
-            self.0.clear(); // a reset clears and outranks what was there before (SAM-5 5.14.2)
+            self.pending.clear(); // a reset clears and outranks what was there before (SAM-5 5.14.2)
         }
-        if !self.0.contains(&code) && self.0.len() < MAX_PENDING {
-            self.0.push(code);
+        if !self.pending.contains(&code) && self.pending.len() < MAX_PENDING {
+            self.pending.push(code);
         }
     }
 
     fn take(&mut self) -> Option<Asc> {
-        if self.0.is_empty() {
+        if self.pending.is_empty() {
             None
         } else {
-            Some(self.0.remove(0))
+            Some(self.pending.remove(0))
         }
     }
 }
@@ -42,15 +47,32 @@ impl LogicalUnit {
     /// The nexus was lost (SAM-5 6.3.4): its SPC-2 reservation is released; persistent reservations and conditions
     /// that are not told yet stay, and 29/07 is told when it comes back.
     pub fn nexus_lost(&mut self, nexus: NexusId) {
-        self.reservations.release_held(nexus);
-        if let Some(attentions) = self.nexuses.get_mut(&nexus) {
-            attentions.raise(Asc::NEXUS_LOSS_OCCURRED);
-        }
+        self.logged_out(nexus);
+        self.raise_for(nexus, Asc::NEXUS_LOSS_OCCURRED);
     }
 
     /// The nexus logged out: its SPC-2 reservation is released, and it is told nothing when it comes back.
     pub fn logged_out(&mut self, nexus: NexusId) {
         self.reservations.release_held(nexus);
+        self.abort_commands_of(nexus);
+    }
+
+    /// A number that changes whenever all commands of `nexus` are aborted: by the loss of the nexus, a reset, or
+    /// PREEMPT AND ABORT. A caller whose I/O was asked for under another number must not begin it any more.
+    #[must_use]
+    pub fn epoch(&self, nexus: NexusId) -> u64 {
+        self.nexuses.get(&nexus).map_or(u64::MAX, |known| known.epoch)
+    }
+
+    pub(super) fn abort_commands_of(&mut self, nexus: NexusId) {
+        if let Some(known) = self.nexuses.get_mut(&nexus) {
+            known.epoch += 1;
+        }
+    }
+
+    /// All nexuses that are attached.
+    pub fn nexuses(&self) -> impl Iterator<Item = NexusId> + '_ {
+        self.nexuses.keys().copied()
     }
 
     /// Forgets a nexus. Its persistent reservations stay.
@@ -66,7 +88,10 @@ impl LogicalUnit {
         self.write_cache = true;
         self.software_write_protect = false;
         self.stopped = false;
-        self.raise(code, None);
+        for known in self.nexuses.values_mut() {
+            known.epoch += 1;
+            known.raise(code);
+        }
     }
 
     /// Raises a condition for every nexus but `except`.
@@ -88,7 +113,7 @@ impl LogicalUnit {
     /// Forgets a condition that `nexus` has learnt otherwise, such as 3F/0E after REPORT LUNS on any logical unit.
     pub fn forget_attention(&mut self, nexus: NexusId, code: Asc) {
         if let Some(attentions) = self.nexuses.get_mut(&nexus) {
-            attentions.0.retain(|&pending| pending != code);
+            attentions.pending.retain(|&pending| pending != code);
         }
     }
 

@@ -358,11 +358,11 @@ fn preempt(unit: &mut LogicalUnit, nexus: NexusId, kind: Kind, victim_key: u64, 
     if takes_over && old_kind != Some(kind) {
         raise_for_registrants(unit, Asc::RESERVATIONS_RELEASED, nexus);
     }
-    if abort {
-        Step::Io(Io::AbortTasks { nexuses: victims })
-    } else {
-        Step::Reply(Reply::good())
+    if !abort {
+        return Step::Reply(Reply::good());
     }
+    victims.iter().for_each(|victim| unit.abort_commands_of(*victim));
+    Step::Io(Io::AbortTasks { nexuses: victims })
 }
 
 fn raise_for_registrants(unit: &mut LogicalUnit, code: Asc, except: NexusId) {

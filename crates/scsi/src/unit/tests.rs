@@ -514,6 +514,7 @@ mod reservations {
         with_parameters(&mut unit, &out(0, 0), &list(0, 11));
         with_parameters_of(&mut unit, OTHER, &out(0, 0), &list(0, 22));
         with_parameters_of(&mut unit, OTHER, &out(1, 5), &list(22, 0));
+        let epoch = unit.epoch(OTHER);
         let step = with_parameters(&mut unit, &out(5, 5), &list(11, 22));
         assert_eq!(step, Step::Io(Io::AbortTasks { nexuses: vec![OTHER] }));
         expect_sense(
@@ -523,6 +524,12 @@ mod reservations {
         );
         assert_eq!(unit.execute(OTHER, &WRITE, &[]), conflict());
         assert!(!unit.is_registered(OTHER));
+        assert_ne!(
+            unit.epoch(OTHER),
+            epoch,
+            "commands of the victim that wait for their data must not go on"
+        );
+        assert_eq!(unit.epoch(NEXUS), 0);
     }
 
     #[test]
