@@ -5,7 +5,7 @@ use super::error::ProtocolError;
 use crate::text::{KeyValues, TextCollector, TextLimits};
 use bytes::Bytes;
 
-/// One complete key list of the other side, in its order.
+/// One complete key list, in its order.
 pub(super) type KeyList = Vec<(String, String)>;
 
 /// Puts the other side's list together.
@@ -74,6 +74,11 @@ pub(super) fn encode(list: &[(String, String)]) -> Bytes {
 /// Whether a text of our caller's can be the value of a key.
 pub(super) fn is_value(text: &str) -> bool {
     KeyValues::new().push("X", text).is_ok()
+}
+
+/// Whether a key belongs to the security stage alone (RFC 7143 §12).
+pub(super) fn is_security_key(key: &str) -> bool {
+    key == "AuthMethod" || key.starts_with("CHAP_")
 }
 
 /// Takes the one value of `key` out of a list; a key that may come once came twice is an error.

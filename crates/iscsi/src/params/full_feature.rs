@@ -1,7 +1,8 @@
 //! Keys in a Text Request or Response of full feature phase (RFC 7143 §6.4, §11.10).
 
+use super::error::NegotiationError;
 use super::key::Key;
-use super::negotiation::{NegotiationError, parse_segment_length};
+use super::negotiation::parse_segment_length;
 use super::outcome::Parameters;
 use super::value::is_refusal;
 

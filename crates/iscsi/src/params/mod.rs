@@ -3,6 +3,7 @@
 //! [`Offers`] is what one side wants, [`Negotiation`] the dialogue about it for either role, [`Parameters`] the
 //! outcome. [`respond_in_full_feature`] answers the few keys that may still change after login.
 
+mod error;
 mod full_feature;
 mod key;
 mod negotiation;
@@ -12,9 +13,10 @@ mod outcome;
 mod tests;
 mod value;
 
+pub use error::NegotiationError;
 pub use full_feature::respond_in_full_feature;
 pub use key::Key;
-pub use negotiation::{Negotiation, NegotiationError, Role};
+pub use negotiation::{Negotiation, Role};
 pub use offers::{DigestPolicy, Offers};
 pub use outcome::{Parameters, SessionParameters, SessionType};
 pub use value::parse_number;

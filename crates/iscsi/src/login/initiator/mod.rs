@@ -1,91 +1,22 @@
 //! The initiator's side of a login (RFC 7143 §6.3).
 
+mod config;
 mod security;
+
+pub use config::{InitiatorLoginConfig, InitiatorStep, LoginWarning};
 
 use super::error::{LoginError, ProtocolError};
 use super::list::{Inbox, KeyList, Outbox, is_value, take_one};
 use super::{MAX_EXCHANGES, SessionParameters, SessionType};
-use crate::chap::{Algorithm, Algorithms, ChapCredentials, SecretWarning};
+use crate::chap::ChapCredentials;
 use crate::isid::Isid;
-use crate::name::IscsiName;
-use crate::params::{Negotiation, Offers, Role, parse_number};
-use crate::pdu::{Cid, InitiatorTaskTag, LoginRequest, LoginResponse, LoginStatus, Stage, Tsih};
+use crate::params::{Negotiation, Role, parse_number};
+use crate::pdu::{InitiatorTaskTag, LoginRequest, LoginResponse, LoginStatus, Stage, Tsih};
 use crate::serial::SerialNumber32;
 use security::Security;
-use std::fmt;
 
 /// The tag of all login requests: nothing else is under way on the connection.
 const TASK_TAG: InitiatorTaskTag = InitiatorTaskTag(0);
-
-/// What an initiator logs in with.
-#[derive(Clone, Debug)]
-pub struct InitiatorLoginConfig {
-    /// Our name.
-    pub initiator_name: IscsiName,
-    /// Our name for humans.
-    pub initiator_alias: Option<String>,
-    /// The target; `None` opens a discovery session.
-    pub target_name: Option<IscsiName>,
-    /// Our half of the session identifier. The same one again reinstates the session (§6.3.5).
-    pub isid: Isid,
-    /// 0 for a new session or a reinstatement.
-    pub tsih: Tsih,
-    /// The connection's number.
-    pub cid: Cid,
-    /// CmdSN of the first command that will follow the login.
-    pub cmd_sn: SerialNumber32,
-    /// What is offered.
-    pub offers: Offers,
-    /// With what we prove ourselves, if the target asks. Without `mutual`, a target that does not ask is a
-    /// [`LoginWarning`], not an error: only the target loses by it.
-    pub chap: Option<ChapCredentials>,
-    /// With what the target must prove itself. Then a target that does not ask for CHAP is an error.
-    pub mutual: Option<ChapCredentials>,
-    /// The CHAP algorithms that may be used, in the order in which they are offered.
-    pub algorithms: Algorithms,
-}
-
-/// What to do next.
-#[derive(Debug)]
-pub enum InitiatorStep {
-    /// Send this request and wait for its response.
-    Send(LoginRequest),
-    /// Full feature phase has begun.
-    Done(SessionParameters),
-    /// Close the connection and log in at another address, which nobody has authenticated (§11.13.5).
-    Redirect {
-        /// `TargetAddress`, as it came: host name or address, with or without a port.
-        address: String,
-        /// Whether the target has moved for good.
-        permanent: bool,
-    },
-}
-
-/// What a user should know about a login that goes on all the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LoginWarning {
-    /// A secret is short.
-    Secret(SecretWarning),
-    /// Credentials were given and the target let us in without them.
-    ChapNotAsked,
-    /// The target chose an algorithm that is known to be weak.
-    WeakAlgorithm(Algorithm),
-}
-
-impl fmt::Display for LoginWarning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Secret(warning) => warning.fmt(f),
-            Self::ChapNotAsked => f.write_str(
-                "a CHAP secret is given and the target let this initiator in without asking for it",
-            ),
-            Self::WeakAlgorithm(algorithm) => write!(
-                f,
-                "the target chose CHAP with {algorithm}; forbid it if the target supports SHA-256"
-            ),
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -131,10 +62,6 @@ impl InitiatorLogin {
         if !config.initiator_alias.as_deref().is_none_or(is_value) {
             return Err(LoginError::Alias);
         }
-        let session_type = match config.target_name {
-            Some(_) => SessionType::Normal,
-            None => SessionType::Discovery,
-        };
         let secrets = [&config.chap, &config.mutual];
         let warnings = secrets
             .into_iter()
@@ -144,7 +71,7 @@ impl InitiatorLogin {
             .collect();
         Ok(Self {
             security: Security::new(challenge),
-            negotiation: Negotiation::new(Role::Initiator, session_type, config.offers.clone()),
+            negotiation: Negotiation::new(Role::Initiator, config.session_type(), config.offers.clone()),
             phase: Phase::NotStarted,
             inbox: Inbox::default(),
             outbox: Outbox::default(),
@@ -169,7 +96,10 @@ impl InitiatorLogin {
         if let Some(target) = &self.config.target_name {
             list.push(("TargetName".to_owned(), target.to_string()));
         }
-        list.push(("SessionType".to_owned(), self.session_type().name().to_owned()));
+        list.push((
+            "SessionType".to_owned(),
+            self.config.session_type().name().to_owned(),
+        ));
         let (method, transit_to) = self.security.open(&self.config);
         list.push(("AuthMethod".to_owned(), method.to_owned()));
         self.send(Stage::SecurityNegotiation, &list, transit_to)
@@ -236,6 +166,7 @@ impl InitiatorLogin {
             None => Ok(InitiatorStep::Send(self.send(stage, &answers, wanted))),
             Some(Stage::FullFeaturePhase) => self.finish(&answers, response).map(InitiatorStep::Done),
             Some(next) => {
+                self.security.leave();
                 let offers = self.negotiation.offer_all();
                 let request = self.send(next, &offers, Some(Stage::FullFeaturePhase));
                 Ok(InitiatorStep::Send(request))
@@ -243,7 +174,7 @@ impl InitiatorLogin {
         }
     }
 
-    /// Takes the keys that a target may declare in any stage (§13.6, §13.9).
+    /// Takes the keys that a target may declare in any stage (§13.6, §13.8, §13.9).
     fn take_declarations(&mut self, list: &mut KeyList) -> Result<(), ProtocolError> {
         if let Some(tag) = take_one(list, "TargetPortalGroupTag")? {
             let value = parse_number(&tag)
@@ -258,6 +189,8 @@ impl InitiatorLogin {
         if let Some(alias) = take_one(list, "TargetAlias")? {
             self.target_alias = Some(alias);
         }
+        // Of use in a redirect alone.
+        list.retain(|(key, _)| key != "TargetAddress");
         Ok(())
     }
 
@@ -272,7 +205,7 @@ impl InitiatorLogin {
         }
         let received = response.tsih;
         let is_legal = match self.config.tsih {
-            Tsih(0) => received != Tsih(0) || self.session_type() == SessionType::Discovery,
+            Tsih(0) => received != Tsih(0) || self.config.session_type() == SessionType::Discovery,
             asked => received == asked,
         };
         if !is_legal {
@@ -287,7 +220,7 @@ impl InitiatorLogin {
         };
         Ok(SessionParameters {
             parameters: self.negotiation.clone().finish()?,
-            session_type: self.session_type(),
+            session_type: self.config.session_type(),
             tsih: received,
             target_portal_group_tag: self.target_portal_group_tag,
             target_alias: self.target_alias.take(),
@@ -377,13 +310,6 @@ impl InitiatorLogin {
             cmd_sn: self.config.cmd_sn,
             exp_stat_sn: self.exp_stat_sn,
             data,
-        }
-    }
-
-    fn session_type(&self) -> SessionType {
-        match self.config.target_name {
-            Some(_) => SessionType::Normal,
-            None => SessionType::Discovery,
         }
     }
 }

@@ -1,14 +1,14 @@
 //! The initiator's security stage: which method, and the CHAP dialogue (RFC 7143 §12.1).
 
 use super::super::error::{LoginError, MutualFailure, ProtocolError};
-use super::super::list::{KeyList, bad_value, take_one};
+use super::super::list::{KeyList, bad_value, is_security_key, take_one};
 use super::{InitiatorLoginConfig, LoginWarning};
 use crate::chap::{Algorithm, Challenge, ChapCredentials, Response};
-use crate::params::parse_number;
+use crate::params::{Key, parse_number};
 use crate::pdu::{LoginStatus, Stage};
 
 /// What is sent next in this stage: keys, and the stage that we want to go to.
-type Reply = (Vec<(String, String)>, Option<Stage>);
+type Reply = (KeyList, Option<Stage>);
 
 /// After the security stage comes the operational one.
 const NEXT: Option<Stage> = Some(Stage::LoginOperationalNegotiation);
@@ -71,12 +71,21 @@ impl Security {
             State::MethodOffered => self.take_method(config, &mut list, warnings)?,
             State::AlgorithmsOffered => self.prove(config, &mut list, warnings)?,
             State::ProofSent(Some(_)) => self.take_proof(config, &mut list)?,
-            State::ProofSent(None) | State::Settled => (Vec::new(), NEXT),
+            State::ProofSent(None) | State::Settled => (KeyList::new(), NEXT),
         };
-        if let Some((key, _)) = list.into_iter().next() {
-            return Err(ProtocolError::UnexpectedKey { key }.into());
+        let (mut keys, wanted) = reply;
+        for (key, _) in list {
+            if is_security_key(&key) || Key::from_name(&key).is_some() {
+                return Err(ProtocolError::UnexpectedKey { key }.into());
+            }
+            keys.push((key, "NotUnderstood".to_owned()));
         }
-        Ok(reply)
+        Ok((keys, wanted))
+    }
+
+    /// The target has ended the stage: it has taken what we proved.
+    pub(super) fn leave(&mut self) {
+        self.state = State::Settled;
     }
 
     /// What a target's authentication failure means, by how far the dialogue was.
@@ -118,7 +127,7 @@ impl Security {
                     warnings.push(LoginWarning::ChapNotAsked);
                 }
                 self.state = State::Settled;
-                Ok((Vec::new(), NEXT))
+                Ok((KeyList::new(), NEXT))
             }
             (Some(other), ..) => Err(bad_value("AuthMethod", other).into()),
         }
@@ -175,7 +184,7 @@ impl Security {
         };
         check_proof(expected, mutual, &name, &proof)?;
         self.state = State::Settled;
-        Ok((Vec::new(), NEXT))
+        Ok((KeyList::new(), NEXT))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The target's side of a login (RFC 7143 §6.3).
 
 mod authority;
+mod opened;
 mod opening;
 mod ready;
 mod refusal;
@@ -14,11 +15,11 @@ use super::MAX_EXCHANGES;
 use super::error::ProtocolError;
 use super::list::{Inbox, KeyList, Outbox, encode, take_one};
 use crate::chap::Algorithms;
-use crate::params::{Negotiation, Offers};
+use crate::params::Offers;
 use crate::pdu::{LoginRequest, LoginResponse, LoginStatus, Stage, Tsih};
 use crate::serial::SerialNumber32;
 use bytes::Bytes;
-use security::Security;
+use opened::{Opened, Reply};
 
 /// What a target logs initiators in with.
 #[derive(Clone, Debug)]
@@ -62,15 +63,6 @@ pub struct TargetLogin {
     outbox: Outbox,
     stat_sn: SerialNumber32,
     exchanges: u32,
-}
-
-/// A login whose initiator has named itself and was let in so far.
-#[derive(Debug)]
-struct Opened {
-    identity: LoginIdentity,
-    security: Security,
-    negotiation: Negotiation,
-    target_alias: Option<String>,
 }
 
 impl TargetLogin {
@@ -147,8 +139,8 @@ impl TargetLogin {
         request: &LoginRequest,
         mut list: KeyList,
         authority: &dyn Authority,
-    ) -> Result<(Vec<(String, String)>, Option<Stage>), RefusalReason> {
-        let mut announced = Vec::new();
+    ) -> Result<Reply, RefusalReason> {
+        let mut announced = KeyList::new();
         let opened = match &mut self.opened {
             Some(opened) => opened,
             closed => {
@@ -243,78 +235,6 @@ impl TargetLogin {
             initiator,
             reason,
         }
-    }
-}
-
-impl Opened {
-    /// What a target tells with its first answer (§13.6, §13.9).
-    fn announcements(&self, target_portal_group_tag: u16) -> Vec<(String, String)> {
-        let mut list = Vec::new();
-        if self.identity.target_name.is_some() {
-            let tag = target_portal_group_tag.to_string();
-            list.push(("TargetPortalGroupTag".to_owned(), tag));
-        }
-        if let Some(alias) = &self.target_alias {
-            list.push(("TargetAlias".to_owned(), alias.clone()));
-        }
-        list
-    }
-
-    /// The security stage.
-    fn secure(
-        &mut self,
-        mut list: KeyList,
-        wanted: Option<Stage>,
-    ) -> Result<(Vec<(String, String)>, Option<Stage>), RefusalReason> {
-        // Too early by the letter, but some send it here, and it can do no harm.
-        if let Some(declared) = take_one(&mut list, "MaxRecvDataSegmentLength")? {
-            self.negotiation
-                .receive([("MaxRecvDataSegmentLength", &declared[..])])?;
-        }
-        let mut answers = self.security.handle(&mut list)?;
-        self.identity.chap_user = self.security.user();
-        for (key, _) in list {
-            if security::is_security_key(&key) || crate::params::Key::from_name(&key).is_some() {
-                return Err(ProtocolError::UnexpectedKey { key }.into());
-            }
-            answers.push((key, "NotUnderstood".to_owned()));
-        }
-        if wanted.is_some() && self.security.is_passed_over() {
-            return Err(RefusalReason::ChapRequired);
-        }
-        let next = wanted.filter(|_| self.security.is_settled());
-        let next = match next {
-            // What we cannot do without is negotiated in the stage between.
-            Some(Stage::FullFeaturePhase) if self.negotiation.has_needs() => {
-                Some(Stage::LoginOperationalNegotiation)
-            }
-            next => next,
-        };
-        Ok((answers, next))
-    }
-
-    /// The operational stage.
-    fn negotiate(
-        &mut self,
-        list: &KeyList,
-        wanted: Option<Stage>,
-    ) -> Result<(Vec<(String, String)>, Option<Stage>), RefusalReason> {
-        if !self.security.is_settled() {
-            return Err(RefusalReason::ChapRequired);
-        }
-        if let Some((key, _)) = list.iter().find(|(key, _)| security::is_security_key(key)) {
-            return Err(ProtocolError::UnexpectedKey { key: key.clone() }.into());
-        }
-        let pairs = list.iter().map(|(key, value)| (&key[..], &value[..]));
-        let mut answers = self.negotiation.receive(pairs)?;
-        answers.extend(self.negotiation.declare());
-        if wanted.is_none() {
-            return Ok((answers, None));
-        }
-        let needed = self.negotiation.offer_needed();
-        let next = wanted.filter(|_| needed.is_empty());
-        answers.extend(needed);
-        Ok((answers, next))
     }
 }
 

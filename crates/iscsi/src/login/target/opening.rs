@@ -2,11 +2,12 @@
 
 use super::super::error::ProtocolError;
 use super::super::list::{KeyList, bad_value, is_value, take_one};
+use super::TargetLoginConfig;
 use super::authority::{Access, AccessRequest, Authority, Grant};
+use super::opened::Opened;
 use super::ready::LoginIdentity;
 use super::refusal::RefusalReason;
 use super::security::Security;
-use super::{Opened, TargetLoginConfig};
 use crate::name::IscsiName;
 use crate::params::{Negotiation, Role, SessionType};
 use crate::pdu::LoginRequest;

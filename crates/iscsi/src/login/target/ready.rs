@@ -1,6 +1,6 @@
 //! A login that has come to its end on the target's side and waits for its session.
 
-use super::Opened;
+use super::opened::Opened;
 use super::refusal::RefusalReason;
 use crate::isid::Isid;
 use crate::name::IscsiName;

@@ -7,9 +7,6 @@ use super::refusal::RefusalReason;
 use crate::chap::{Algorithm, Algorithms, Challenge, ChapCredentials, Response};
 use crate::params::parse_number;
 
-/// Keys to send.
-type Answers = Vec<(String, String)>;
-
 /// How far the dialogue is.
 #[derive(Debug)]
 enum State {
@@ -64,7 +61,7 @@ impl Security {
     }
 
     /// Takes the security keys out of a list and answers them.
-    pub(super) fn handle(&mut self, list: &mut KeyList) -> Result<Answers, RefusalReason> {
+    pub(super) fn handle(&mut self, list: &mut KeyList) -> Result<KeyList, RefusalReason> {
         match &self.state {
             State::Open => self.take_methods(list),
             State::AlgorithmsAwaited => self.take_algorithms(list),
@@ -72,13 +69,13 @@ impl Security {
                 let (algorithm, challenge) = (*algorithm, challenge.clone());
                 self.take_proof(list, algorithm, &challenge)
             }
-            State::Settled => Ok(Answers::new()),
+            State::Settled => Ok(KeyList::new()),
         }
     }
 
-    fn take_methods(&mut self, list: &mut KeyList) -> Result<Answers, RefusalReason> {
+    fn take_methods(&mut self, list: &mut KeyList) -> Result<KeyList, RefusalReason> {
         let Some(offered) = take_one(list, "AuthMethod")? else {
-            return Ok(Answers::new());
+            return Ok(KeyList::new());
         };
         let is_offered = |method| offered.split(',').any(|item| item == method);
         let method = match &self.authentication {
@@ -101,7 +98,7 @@ impl Security {
     }
 
     /// Chooses the first of the initiator's algorithms that is allowed, and challenges it.
-    fn take_algorithms(&mut self, list: &mut KeyList) -> Result<Answers, RefusalReason> {
+    fn take_algorithms(&mut self, list: &mut KeyList) -> Result<KeyList, RefusalReason> {
         let offered = required(list, "CHAP_A")?;
         let algorithm = offered
             .split(',')
@@ -126,7 +123,7 @@ impl Security {
         list: &mut KeyList,
         algorithm: Algorithm,
         challenge: &Challenge,
-    ) -> Result<Answers, RefusalReason> {
+    ) -> Result<KeyList, RefusalReason> {
         let name = required(list, "CHAP_N")?;
         let proof = required(list, "CHAP_R")?;
         let proof = Response::parse(&proof, algorithm).map_err(ProtocolError::Chap)?;
@@ -139,29 +136,27 @@ impl Security {
                 name: name.chars().take(64).collect(),
             }
         })?;
+        // §9.2.1: who answers with what we would have answered ourselves is not let in.
+        if let Some(mutual) = mutual {
+            account.differ_from(mutual)?;
+        }
         let answers = match take_challenge(list)? {
             Some(theirs) if theirs.is_reflection_of(challenge) => {
                 return Err(RefusalReason::ReflectedChallenge);
             }
             Some(theirs) => {
                 let mutual = mutual.ok_or(RefusalReason::MutualNotConfigured)?;
-                account.differ_from(mutual)?;
                 named([
                     ("CHAP_N", mutual.name().to_owned()),
                     ("CHAP_R", theirs.respond(algorithm, mutual).text()),
                 ])
             }
-            None => Answers::new(),
+            None => KeyList::new(),
         };
         self.user = Some(account.name().to_owned());
         self.state = State::Settled;
         Ok(answers)
     }
-}
-
-/// Whether a key belongs to this stage alone.
-pub(super) fn is_security_key(key: &str) -> bool {
-    key == "AuthMethod" || key.starts_with("CHAP_")
 }
 
 /// The account of this name, if the proof is its own. An unknown name costs as much time as a wrong proof.
@@ -194,6 +189,6 @@ fn required(list: &mut KeyList, key: &'static str) -> Result<String, ProtocolErr
     take_one(list, key)?.ok_or(ProtocolError::MissingKey { key })
 }
 
-fn named<const N: usize>(list: [(&str, String); N]) -> Answers {
+fn named<const N: usize>(list: [(&str, String); N]) -> KeyList {
     list.map(|(key, value)| (key.to_owned(), value)).into()
 }

@@ -326,6 +326,8 @@ fn keys_that_a_target_tells_beside_the_negotiation_are_taken_or_passed_over() {
         &[
             ("AuthMethod", "None"),
             ("TargetAlias", "Disk 0"),
+            ("TargetAddress", "192.0.2.1:3260,1"),
+            ("X-com.example.early", "1"),
             ("MaxRecvDataSegmentLength", "16384"),
         ],
     );

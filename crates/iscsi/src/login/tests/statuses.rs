@@ -63,6 +63,27 @@ fn a_wrong_name_of_the_targets() {
 }
 
 #[test]
+fn an_authentication_failure_after_the_security_stage_is_no_wrong_secret() {
+    let mut login = initiator(with_chap());
+    let mut request = login.start();
+    for list in [
+        &[("AuthMethod", "CHAP")][..],
+        &[("CHAP_A", "5"), ("CHAP_I", "1"), ("CHAP_C", "0x01")],
+        &[],
+    ] {
+        let Ok(InitiatorStep::Send(next)) = login.handle(respond(&request, list)) else {
+            panic!("the login goes on");
+        };
+        request = next;
+    }
+    assert_eq!(request.current_stage, Stage::LoginOperationalNegotiation);
+    let mut answer = respond(&request, &[]);
+    answer.status = LoginStatus::AUTHENTICATION_FAILURE;
+    let status = answer.status;
+    assert_eq!(login.handle(answer).unwrap_err(), LoginError::Refused { status });
+}
+
+#[test]
 fn chap_is_demanded_and_not_configured() {
     let End::TargetRefused(reason, error) = dialogue(initiator_config(), target_config(), &demands_chap())
     else {
@@ -168,11 +189,13 @@ fn secrets_that_do_not_fit_together() {
         accounts: vec![alice()],
         mutual: Some(same),
     });
-    let End::TargetRefused(reason, _) = dialogue(with_mutual(), target_config(), &authority) else {
-        panic!("the target uses one secret for both directions");
-    };
-    assert!(matches!(reason, RefusalReason::Credentials(_)));
-    assert_eq!(reason.status(), LoginStatus::TARGET_ERROR);
+    for config in [with_chap(), with_mutual()] {
+        let End::TargetRefused(reason, _) = dialogue(config, target_config(), &authority) else {
+            panic!("the target uses one secret for both directions");
+        };
+        assert!(matches!(reason, RefusalReason::Credentials(_)));
+        assert_eq!(reason.status(), LoginStatus::TARGET_ERROR);
+    }
 }
 
 #[test]
