@@ -26,15 +26,18 @@ use bytes::Bytes;
 use keepalive::Keepalive;
 use std::collections::VecDeque;
 use std::time::Instant;
-use tags::{Request, Tags};
+use tags::{Request, TAGS_MAX, Tags};
 use task::{Burst, Task};
 use transmit::Control;
 use window::CommandWindow;
 
+/// Up to so many tags [`Connection::has_room`] tells of room: some are left for task management.
+const TASKS_MAX: usize = TAGS_MAX - 64;
+
 /// One connection in full feature phase. It owns no socket and reads no clock.
 ///
 /// Its methods, by kind:
-/// - getters: [`outstanding`](Self::outstanding), [`parameters`](Self::parameters);
+/// - getters: [`outstanding`](Self::outstanding), [`has_room`](Self::has_room), [`parameters`](Self::parameters);
 /// - events in: [`handle_pdu`](Self::handle_pdu), [`handle_frame_error`](Self::handle_frame_error),
 ///   [`handle_activity`](Self::handle_activity), [`handle_timeout`](Self::handle_timeout). After an `Err` the connection
 ///   is dead: every task that has no status has an unknown outcome, and nothing else may be called;
@@ -89,6 +92,13 @@ impl Connection {
     #[must_use]
     pub fn outstanding(&self) -> usize {
         self.tags.len()
+    }
+
+    /// Whether a command that is submitted now may leave at once. Who waits for this keeps the choice of what goes
+    /// next, and may change its mind.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        !self.logging_out && (self.window.room() as usize) > self.waiting.len() && self.tags.len() < TASKS_MAX
     }
 
     /// What the login agreed on.

@@ -39,6 +39,11 @@ impl CommandWindow {
         !self.next.is_after(self.max)
     }
 
+    /// How many commands may be sent before the window has to move.
+    pub(super) fn room(&self) -> u32 {
+        if self.is_open() { self.max.since(self.next).saturating_add(1) } else { 0 }
+    }
+
     /// The number of a command that is sent now.
     pub(super) fn take(&mut self) -> SerialNumber32 {
         let taken = self.next;
@@ -56,11 +61,13 @@ mod tests {
     }
 
     fn room(mut window: CommandWindow) -> u32 {
+        let expected = window.room();
         let mut count = 0;
         while window.is_open() && count < 1000 {
             window.take();
             count += 1;
         }
+        assert_eq!(count, expected);
         count
     }
 
