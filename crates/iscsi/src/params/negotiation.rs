@@ -220,7 +220,7 @@ impl Negotiation {
         let agreed = agreed.ok_or_else(|| NegotiationError::IllegalAnswer {
             key: key.name(),
             offer: self.offer_text(key),
-            answer: answer.to_owned(),
+            answer: shortened(answer),
         })?;
         self.settle(key, agreed);
         Ok(())
@@ -348,11 +348,16 @@ fn parse_digest(text: &str) -> Option<bool> {
     }
 }
 
+/// What an error shows of a value: enough for a reader, whatever its length.
+fn shortened(value: &str) -> String {
+    value.chars().take(64).collect()
+}
+
 /// The value of a `MaxRecvDataSegmentLength` declaration.
 pub(super) fn parse_segment_length(text: &str) -> Result<u32, NegotiationError> {
     parse_within(text, MIN_LENGTH, MAX_LENGTH).ok_or_else(|| NegotiationError::BadDeclaration {
         key: Key::MaxRecvDataSegmentLength.name(),
-        value: text.to_owned(),
+        value: shortened(text),
     })
 }
 

@@ -86,7 +86,7 @@ impl InitiatorLogin {
         })
     }
 
-    /// The first request.
+    /// The first request; call it once.
     pub fn start(&mut self) -> LoginRequest {
         self.phase = Phase::UnderWay(Stage::SecurityNegotiation);
         let mut list = vec![("InitiatorName".to_owned(), self.config.initiator_name.to_string())];
@@ -180,7 +180,8 @@ impl InitiatorLogin {
             let value = parse_number(&tag)
                 .and_then(|tag| u16::try_from(tag).ok())
                 .ok_or_else(|| super::list::bad_value("TargetPortalGroupTag", &tag))?;
-            if self.target_portal_group_tag.replace(value).is_some() {
+            // Some tell it again in the next stage.
+            if *self.target_portal_group_tag.get_or_insert(value) != value {
                 return Err(ProtocolError::RepeatedKey {
                     key: "TargetPortalGroupTag".to_owned(),
                 });

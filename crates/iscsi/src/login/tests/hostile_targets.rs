@@ -157,13 +157,16 @@ fn targets_that_never_come_to_an_end() {
             Err(error) => break error,
         }
         count += 1;
+        assert!(count <= MAX_EXCHANGES, "the bound does not hold");
     };
     assert_eq!(error, LoginError::Protocol(ProtocolError::TooManyExchanges));
-    assert_eq!(count, MAX_EXCHANGES);
     // A stage that does not end.
     for start in [in_operational_stage(), after_proof()] {
         let (mut login, mut request) = start;
+        let mut count = 0;
         let error = loop {
+            count += 1;
+            assert!(count <= MAX_EXCHANGES, "the bound does not hold");
             let mut answer = respond(&request, &[("X-again", "1")]);
             if request.current_stage == Stage::SecurityNegotiation {
                 let proof = "0xb7f42cf84f91fc012a0c3399e389600311996d87bf422096b821e69457c91aad";
@@ -181,6 +184,25 @@ fn targets_that_never_come_to_an_end() {
         };
         assert_eq!(error, LoginError::Protocol(ProtocolError::TooManyExchanges));
     }
+}
+
+#[test]
+fn a_portal_group_that_changes() {
+    let tag = |first: &'static str, second: &'static str| {
+        let mut login = initiator(initiator_config());
+        let request = login.start();
+        let Ok(InitiatorStep::Send(next)) =
+            login.handle(respond(&request, &[("TargetPortalGroupTag", first)]))
+        else {
+            panic!("the operational stage follows");
+        };
+        login.handle(respond(&next, &[("TargetPortalGroupTag", second)]))
+    };
+    assert!(matches!(tag("1", "1"), Ok(InitiatorStep::Done(_))));
+    assert!(matches!(
+        tag("1", "2"),
+        Err(LoginError::Protocol(ProtocolError::RepeatedKey { .. }))
+    ));
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn dialogue(ours: InitiatorLoginConfig, theirs: TargetLoginConfig, authority: &d
     let mut initiator = initiator(ours);
     let mut target = TargetLogin::new(theirs);
     let mut request = initiator.start();
-    for exchanges in 1.. {
+    for exchanges in 1..=MAX_EXCHANGES + 1 {
         let wired = LoginRequest::parse(request.clone().into_raw()).unwrap();
         assert_eq!(wired, request);
         let (response, entered) = match target.handle(wired, authority) {
@@ -175,7 +175,7 @@ fn dialogue(ours: InitiatorLoginConfig, theirs: TargetLoginConfig, authority: &d
             Err(error) => return End::InitiatorGaveUp(error),
         }
     }
-    unreachable!("the machines bound the exchanges")
+    panic!("the machines do not bound their exchanges")
 }
 
 fn wire(response: LoginResponse) -> LoginResponse {
