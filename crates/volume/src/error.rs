@@ -95,6 +95,22 @@ pub enum VolumeError {
         /// How to accept it.
         remedy: String,
     },
+    /// The backend found another disk than expected, and did not make a device of it (F3).
+    #[error(
+        "volume {id}: it is another disk: {reason}; {expected_by} says {expected}. Nothing was mounted or written. If this change is meant, {remedy}"
+    )]
+    OtherDisk {
+        /// The volume.
+        id: VolumeId,
+        /// What the backend found.
+        reason: String,
+        /// What should have been.
+        expected: String,
+        /// Who says so.
+        expected_by: &'static str,
+        /// How to accept it.
+        remedy: String,
+    },
     /// The format gate said no.
     #[error("volume {id}: {device} was not formatted: {reason}")]
     FormatRefused {
@@ -265,6 +281,7 @@ impl VolumeError {
                 ErrorKind::InUse
             }
             VolumeError::IdentityChanged { .. }
+            | VolumeError::OtherDisk { .. }
             | VolumeError::FormatRefused { .. }
             | VolumeError::WrongContent { .. }
             | VolumeError::ContentUnknown { .. }

@@ -3,6 +3,8 @@
 //! A new backend is one module that implements [`Backend`], one variant of [`Source`], and one line in
 //! [`Backends`]. Front ends and the engine reach it through the registry only.
 
+pub mod iscsi;
+
 use crate::error::ErrorKind;
 use crate::model::{Condition, LunKey, Outcome, RecordedSource, Source};
 use serde::{Deserialize, Serialize};
@@ -125,8 +127,9 @@ pub trait Backend: Send + Sync {
     /// last device.
     ///
     /// # Errors
-    /// `InUse` when somebody has it open.
-    fn detach(&self, key: &DeviceKey, deadline: Instant) -> Result<Outcome, BackendError>;
+    /// `InUse` when somebody has it open. `force` gives up what the target does not let us flush; it never takes away
+    /// a device that somebody uses.
+    fn detach(&self, key: &DeviceKey, force: bool, deadline: Instant) -> Result<Outcome, BackendError>;
 
     /// Every device that is attached. Starts nothing.
     ///
@@ -143,8 +146,20 @@ pub struct BackendError {
     pub kind: ErrorKind,
     /// The text.
     pub message: String,
-    /// Set when the identity was not the expected one: what was found.
-    pub found_wwid: Option<String>,
+    /// What the engine has to tell apart.
+    pub cause: Cause,
+}
+
+/// Causes of a backend's failure that the engine answers in its own words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cause {
+    /// None of these.
+    #[default]
+    Other,
+    /// The LUN is another disk than expected; the text names both.
+    WrongIdentity,
+    /// The LUN is write-protected and was asked for read-write.
+    WriteProtected,
 }
 
 impl BackendError {
@@ -153,8 +168,14 @@ impl BackendError {
         BackendError {
             kind,
             message: message.into(),
-            found_wwid: None,
+            cause: Cause::Other,
         }
+    }
+
+    /// The same with its cause.
+    #[must_use]
+    pub fn because(self, cause: Cause) -> Self {
+        BackendError { cause, ..self }
     }
 }
 

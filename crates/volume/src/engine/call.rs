@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 pub struct Call<'a> {
     deadline: Instant,
     owner: String,
+    force: bool,
     progress: Option<&'a mut dyn FnMut(Progress)>,
 }
 
@@ -19,6 +20,7 @@ impl<'a> Call<'a> {
         Call {
             deadline,
             owner: String::new(),
+            force: false,
             progress: None,
         }
     }
@@ -35,6 +37,14 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// On the way down, gives up what the storage does not let us flush any more: **lost** is what it never took.
+    /// Never takes anything away from somebody who uses it.
+    #[must_use]
+    pub fn force(mut self, force: bool) -> Self {
+        self.force = force;
+        self
+    }
+
     /// Tells each step as it begins, waits and ends.
     #[must_use]
     pub fn on_progress(mut self, progress: &'a mut dyn FnMut(Progress)) -> Self {
@@ -45,6 +55,10 @@ impl<'a> Call<'a> {
     /// Until when it may last.
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    pub(crate) fn is_forced(&self) -> bool {
+        self.force
     }
 
     /// Who asks.

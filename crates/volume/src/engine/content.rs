@@ -5,10 +5,12 @@ use crate::backend::Device;
 use crate::error::VolumeError;
 use crate::host::{Content, FormatAnswer, FormatRequest};
 use crate::journal::{FormatMark, LunRecord};
-use crate::lock::now_ms;
-use crate::model::{FormatPolicy, FsType, VolumeSpec};
-use crate::progress::Step;
+use crate::lock::{io_error, now_ms};
+use crate::model::{FormatPolicy, FsType, VolumeSpec, check_options};
+use crate::progress::{Phase, Step};
 use serde_json::Map;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// A file system that is on the device and may be mounted.
 #[derive(Debug, Clone)]
@@ -29,7 +31,7 @@ impl Work<'_, '_> {
             .journal
             .lun(&self.lun())?
             .unwrap_or_else(|| LunRecord::new(self.lun()));
-        match self.probe(device)? {
+        match self.settled_content(&known, device)? {
             Content::FileSystem { fs_type, uuid, dirty } => {
                 self.accept(spec, &known, device, fs_type, &uuid)?;
                 self.complete_mark(&mut known, &uuid)?;
@@ -47,6 +49,28 @@ impl Work<'_, '_> {
                 device: shown(device),
                 reason,
             }),
+        }
+    }
+
+    /// An mkfs that outlived a killed call of ours may be at work still: what it leaves is what counts.
+    fn settled_content(&mut self, known: &LunRecord, device: &Device) -> Result<Content, VolumeError> {
+        let interrupted = known.formatted.as_ref().is_some_and(|mark| !mark.complete);
+        loop {
+            let held = interrupted && {
+                let held = self.engine.config.host.is_held(&device.path);
+                held.map_err(|e| self.host_error(Step::Identify, e))?
+            };
+            if !held {
+                return self.probe(device);
+            }
+            self.call.check_time(&self.id, Step::Identify)?;
+            let reason = "an earlier format is still running".to_owned();
+            self.call.tell(
+                Step::Identify,
+                &device.path.display().to_string(),
+                Phase::Waiting { reason },
+            );
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
@@ -158,10 +182,12 @@ impl Work<'_, '_> {
         let fs_type = spec.fs_type.unwrap_or(FsType::Ext4);
         let fs_uuid = match &spec.fs_uuid {
             Some(uuid) => uuid.clone(),
-            None => {
-                random_uuid().map_err(|e| crate::lock::io_error("cannot read", "/dev/urandom".as_ref(), e))?
-            }
+            None => random_uuid()?,
         };
+        check_options(fs_type, &spec.mount_options)?;
+        let verified_at = Instant::now();
+        let verified = self.verify_live(device, spec)?;
+        let earlier = known.formatted.take();
         known.formatted = Some(FormatMark {
             wwid: device.key.wwid.clone(),
             fs_type,
@@ -178,8 +204,10 @@ impl Work<'_, '_> {
             fs_type,
             uuid: &fs_uuid,
             allowed: spec.format == FormatPolicy::IfBlank,
-            identity_verified: true,
-            formatted_before: None,
+            wwid: &verified.key.wwid,
+            size_bytes: verified.size_bytes,
+            verified_at,
+            earlier: earlier.as_ref(),
         };
         let answer = self.engine.config.host.format(&request, self.deadline());
         let answer = answer
@@ -193,8 +221,8 @@ impl Work<'_, '_> {
                 }),
             });
         if matches!(answer, Err(VolumeError::FormatRefused { .. })) {
-            // The gate wrote nothing, so there was no format.
-            known.formatted = None;
+            // The gate wrote nothing, so there was no new format.
+            known.formatted = earlier;
             self.engine.journal.write_lun(&known)?;
         }
         self.end(running, answer)?;
@@ -240,26 +268,8 @@ fn shown(device: &Device) -> String {
     format!("{} ({})", device.path.display(), device.key.wwid)
 }
 
-/// A random UUID (RFC 9562 §5.4).
-fn random_uuid() -> std::io::Result<String> {
-    use std::io::Read;
-    let mut bytes = [0u8; 16];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    bytes[6] = (bytes[6] & 0x0f) | 0x40;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let (a, b, c, d, e) = (&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-    Ok(format!("{a}-{b}-{c}-{d}-{e}"))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_random_uuid_is_a_version_4_uuid() {
-        let uuid = super::random_uuid().unwrap();
-        let groups: Vec<usize> = uuid.split('-').map(str::len).collect();
-        assert_eq!(groups, [8, 4, 4, 4, 12]);
-        assert_eq!(&uuid[14..15], "4");
-        assert_ne!(uuid, super::random_uuid().unwrap());
-    }
+fn random_uuid() -> Result<String, VolumeError> {
+    let uuid = longshore_disk::FsUuid::random();
+    let uuid = uuid.map_err(|e| io_error("cannot get random bytes from", Path::new("the kernel"), e))?;
+    Ok(uuid.to_string())
 }

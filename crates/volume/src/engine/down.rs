@@ -78,7 +78,11 @@ impl Engine {
             };
             let devices = backend.list(call.deadline()).map_err(failed)?;
             for device in devices.iter().filter(|device| device.lun == lun) {
-                outcome = outcome.and(backend.detach(&device.key, call.deadline()).map_err(failed)?);
+                outcome = outcome.and(
+                    backend
+                        .detach(&device.key, call.is_forced(), call.deadline())
+                        .map_err(failed)?,
+                );
             }
         }
         Ok(outcome)
@@ -183,16 +187,18 @@ impl Work<'_, '_> {
             return Ok(Outcome::AlreadySo);
         };
         let running = self.begin(Step::Detach, &key)?;
-        let deadline = self.deadline();
+        let (deadline, force) = (self.deadline(), self.call.is_forced());
         let result = self.backend(Step::Detach).and_then(|backend| {
-            backend.detach(&key, deadline).map_err(|error| match error.kind {
-                ErrorKind::InUse => VolumeError::InUse {
-                    id: self.id.clone(),
-                    by: error.message,
-                    remedy: "end that use; then try again".into(),
-                },
-                _ => self.backend_error(Step::Detach, error),
-            })
+            backend
+                .detach(&key, force, deadline)
+                .map_err(|error| match error.kind {
+                    ErrorKind::InUse => VolumeError::InUse {
+                        id: self.id.clone(),
+                        by: error.message,
+                        remedy: "end that use; then try again".into(),
+                    },
+                    _ => self.backend_error(Step::Detach, error),
+                })
         });
         let outcome = self.end(running, result)?;
         self.record.device = None;

@@ -100,7 +100,7 @@ impl Engine {
                     return Err(in_use(id, by, "unmount it first"));
                 }
                 // Nobody uses it, and the exclusive open proves that.
-                let gone = backend.detach(&device.key, call.deadline());
+                let gone = backend.detach(&device.key, false, call.deadline());
                 gone.map_err(|source| VolumeError::Backend {
                     id: id.clone(),
                     step: Step::Detach,

@@ -20,10 +20,12 @@ pub use answer::{AttachedVolume, Grown, MountedVolume, PublishedVolume, StagedVo
 pub use call::Call;
 pub use view::{DeviceView, PublicationView, Report, StagingView, VolumeState, VolumeView};
 
-use crate::backend::Backends;
+use crate::backend::iscsi::IscsiBackend;
+use crate::backend::{Backends, InitiatorIdentity};
 use crate::error::VolumeError;
-use crate::host::Host;
+use crate::host::{Host, LinuxHost};
 use crate::journal::Journal;
+use longshore_dataplane::Dirs;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -71,6 +73,30 @@ impl Engine {
             config,
             journal,
             boot_id,
+        })
+    }
+}
+
+impl EngineConfig {
+    /// This machine, with all backends. `exe` is the program that is started as data plane; nothing is started here.
+    ///
+    /// # Errors
+    /// When the mount namespace cannot be opened.
+    pub fn for_this_machine(
+        state_dir: PathBuf,
+        run_dir: PathBuf,
+        exe: PathBuf,
+        identity: InitiatorIdentity,
+    ) -> Result<Self, VolumeError> {
+        let host = LinuxHost::new().map_err(VolumeError::Machine)?;
+        let dirs = Dirs::new(run_dir.clone(), state_dir.clone());
+        let iscsi = IscsiBackend::new(dirs, exe, identity);
+        let backends = Backends::new().with("iscsi", Box::new(iscsi));
+        Ok(EngineConfig {
+            state_dir,
+            run_dir,
+            backends,
+            host: Box::new(host),
         })
     }
 }

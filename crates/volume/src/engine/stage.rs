@@ -9,7 +9,7 @@ use crate::backend::Device;
 use crate::error::VolumeError;
 use crate::host::{Health, MountEntry, MountRequest};
 use crate::journal::{LunRecord, StagingRecord, VolumeRecord};
-use crate::model::{Access, Condition, FsType, Outcome, RecordedSpec, VolumeSpec};
+use crate::model::{Access, Condition, FsType, Outcome, RecordedSpec, VolumeSpec, check_options};
 use crate::progress::Step;
 use serde_json::Map;
 
@@ -184,6 +184,7 @@ impl Work<'_, '_> {
                 wanted: wanted.to_string(),
             });
         }
+        check_options(found.fs_type, &spec.mount_options)?;
         if spec.access.is_read_only() && found.dirty {
             warnings.push(Condition::warning(
                 "DirtyJournal",
@@ -248,6 +249,7 @@ impl Work<'_, '_> {
             None => {
                 let request = MountRequest {
                     device: &device.path,
+                    number: device.number,
                     fs_type: found.fs_type,
                     options: &spec.mount_options,
                     access: spec.access,

@@ -2,11 +2,15 @@
 
 use super::work::Work;
 use super::{AttachedVolume, Engine};
-use crate::backend::{AttachRequest, BackendError, Device};
-use crate::error::{ErrorKind, VolumeError};
+use crate::backend::{AttachRequest, BackendError, Cause, Device};
+use crate::error::VolumeError;
 use crate::journal::{DeviceRecord, LunRecord, VolumeRecord};
 use crate::model::{Access, Outcome, RecordedSpec, VolumeSpec, differences};
 use crate::progress::{Phase, Step};
+
+/// Who says what a disk should be.
+const BY_SPEC: &str = "the specification's field wwid";
+const BY_RECORD: &str = "the record of its earlier use";
 
 /// What a volume is to be used as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,7 +118,7 @@ impl Work<'_, '_> {
                 phase,
             );
         }
-        let device = attached.device;
+        let mut device = attached.device;
         if device.lun != self.lun() {
             // Two LUN numbers lead to one disk. The device belongs to the other one, so it stays.
             let by = format!("its disk {} is attached as {}", device.key, device.lun);
@@ -133,8 +137,18 @@ impl Work<'_, '_> {
             size_bytes: device.size_bytes,
             extra: self.record.device.take().map(|old| old.extra).unwrap_or_default(),
         });
+        if attached.outcome == Outcome::AlreadySo {
+            // It was attached at some earlier time: who is there now?
+            device = self.verify_live(&device, spec)?;
+        }
         self.identify(spec, witness, &device)?;
         Ok((attached.outcome, device))
+    }
+
+    /// Reads the identity of an attached device again, through the session that serves it.
+    pub(super) fn verify_live(&self, device: &Device, spec: &VolumeSpec) -> Result<Device, VolumeError> {
+        let verified = self.backend(Step::Identify)?.verify(&device.key, self.deadline());
+        verified.map_err(|e| self.attach_error(e, spec, Some(&device.key.wwid)))
     }
 
     /// Compares what was read live with the specification and the witness, then makes it the witness.
@@ -146,11 +160,11 @@ impl Work<'_, '_> {
     ) -> Result<(), VolumeError> {
         let found = &device.key.wwid;
         if let Some(expected) = spec.wwid.as_ref().filter(|expected| *expected != found) {
-            return Err(self.other_disk("the specification's field wwid", expected, found));
+            return Err(self.other_disk(BY_SPEC, expected, found));
         }
         let mut known = witness.unwrap_or_else(|| LunRecord::new(self.lun()));
         if let Some(expected) = known.wwid.as_ref().filter(|expected| *expected != found) {
-            return Err(self.other_disk("the record of its earlier use", expected, found));
+            return Err(self.other_disk(BY_RECORD, expected, found));
         }
         if let Some(before) = known.size_bytes.filter(|before| *before > device.size_bytes) {
             return Err(VolumeError::IdentityChanged {
@@ -158,7 +172,7 @@ impl Work<'_, '_> {
                 what: "capacity",
                 found: format!("{} bytes", device.size_bytes),
                 expected: format!("at least {before} bytes"),
-                expected_by: "the record of its earlier use",
+                expected_by: BY_RECORD,
                 remedy: self.forget_remedy(),
             });
         }
@@ -171,7 +185,7 @@ impl Work<'_, '_> {
 
     fn other_disk(&self, expected_by: &'static str, expected: &str, found: &str) -> VolumeError {
         let remedy = match expected_by {
-            "the specification's field wwid" => "correct that field".to_owned(),
+            BY_SPEC => "correct that field".to_owned(),
             _ => self.forget_remedy(),
         };
         VolumeError::IdentityChanged {
@@ -208,7 +222,7 @@ impl Work<'_, '_> {
         let running = self.begin(Step::Detach, device.path.display())?;
         let gone = self.backend(Step::Detach).and_then(|backend| {
             backend
-                .detach(&device.key, deadline)
+                .detach(&device.key, false, deadline)
                 .map_err(|e| self.backend_error(Step::Detach, e))
         });
         self.end(running, gone)?;
@@ -226,22 +240,25 @@ impl Work<'_, '_> {
 
     /// Gives a backend's error the engine's own form where there is one.
     fn attach_error(&self, error: BackendError, spec: &VolumeSpec, expected: Option<&str>) -> VolumeError {
-        match (&error.found_wwid, expected) {
-            (Some(found), Some(expected)) => {
+        match (error.cause, expected) {
+            (Cause::WrongIdentity, Some(expected)) => {
                 let by_spec = spec.wwid.as_deref() == Some(expected);
-                let by = if by_spec {
-                    "the specification's field wwid"
-                } else {
-                    "the record of its earlier use"
+                let (expected_by, remedy) = match by_spec {
+                    true => (BY_SPEC, "correct that field".to_owned()),
+                    false => (BY_RECORD, self.forget_remedy()),
                 };
-                self.other_disk(by, expected, found)
-            }
-            _ if error.kind == ErrorKind::Refused && !spec.access.is_read_only() => {
-                VolumeError::ReadOnlyDevice {
+                VolumeError::OtherDisk {
                     id: self.id.clone(),
                     reason: error.message,
+                    expected: expected.to_owned(),
+                    expected_by,
+                    remedy,
                 }
             }
+            (Cause::WriteProtected, _) => VolumeError::ReadOnlyDevice {
+                id: self.id.clone(),
+                reason: error.message,
+            },
             _ => self.backend_error(Step::Attach, error),
         }
     }

@@ -1,8 +1,14 @@
 //! What the engine needs of the machine it runs on: disks and mounts. Real (`linux`) or simulated (`sim`).
 
+mod linux;
+
+pub use linux::LinuxHost;
+
 use crate::backend::DeviceNumber;
 use crate::error::ErrorKind;
+use crate::journal::FormatMark;
 use crate::model::{Access, FsType};
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -62,10 +68,14 @@ pub struct FormatRequest<'a> {
     pub uuid: &'a str,
     /// The volume allows it (`format: ifBlank`).
     pub allowed: bool,
-    /// The WWID was read live and is the expected one.
-    pub identity_verified: bool,
-    /// A record that it was ever formatted, if there is one: a veto (F2).
-    pub formatted_before: Option<String>,
+    /// The WWID, as it was read live.
+    pub wwid: &'a str,
+    /// The capacity that the storage told with it.
+    pub size_bytes: u64,
+    /// When that was.
+    pub verified_at: Instant,
+    /// An earlier format by us, as the journal knows it: a complete one is a veto (F2).
+    pub earlier: Option<&'a FormatMark>,
 }
 
 /// Why the format gate refused; nothing was written.
@@ -82,6 +92,8 @@ pub enum FormatAnswer {
 pub struct MountRequest<'a> {
     /// The device.
     pub device: &'a Path,
+    /// Its number, compared again.
+    pub number: DeviceNumber,
     /// Its type.
     pub fs_type: FsType,
     /// The mount options, checked.
@@ -143,6 +155,12 @@ pub trait Host: Send + Sync {
     /// # Errors
     /// When it cannot be told.
     fn device_is_there(&self, path: &Path, number: DeviceNumber) -> Result<bool, HostError>;
+
+    /// Whether somebody has the device open exclusively: a mount, another driver, a running mkfs.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    fn is_held(&self, path: &Path) -> Result<bool, HostError>;
 
     /// Reads what is on a device.
     ///

@@ -14,4 +14,5 @@ pub(crate) use id::short_hash;
 pub use id::{LunKey, VolumeId};
 pub use recorded::{RecordedSource, RecordedSpec};
 pub use spec::{Chap, IscsiVolume, Source, VolumeSpec};
+pub(crate) use validate::check_options;
 pub use words::{Access, Condition, DataPath, FormatPolicy, FsType, Outcome, Severity};

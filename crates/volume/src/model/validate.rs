@@ -2,14 +2,14 @@
 
 use super::portal;
 use super::spec::{Chap, IscsiVolume, Source, VolumeSpec};
+use super::words::FsType;
 use crate::error::VolumeError;
+use longshore_iscsi::name::IscsiName;
+use longshore_mount::{MountOptions, OptionDefaults};
 use secrecy::ExposeSecret;
 
 /// The most portals of one target.
 const MAX_PORTALS: usize = 16;
-/// The most mount options, and the longest of them, in bytes.
-const MAX_MOUNT_OPTIONS: usize = 64;
-const MAX_MOUNT_OPTION_LEN: usize = 128;
 /// The longest CHAP name (RFC 7143 §12.1.3: text values are at most 255 bytes).
 const MAX_CHAP_NAME_LEN: usize = 255;
 /// A LUN number fits the flat space of SAM-5 §4.7.7.3.
@@ -24,18 +24,15 @@ impl VolumeSpec {
         match &self.source {
             Source::Iscsi(iscsi) => iscsi.validate()?,
         }
-        if self.mount_options.len() > MAX_MOUNT_OPTIONS {
-            let reason = format!(
-                "{} options, at most {MAX_MOUNT_OPTIONS}",
-                self.mount_options.len()
-            );
-            return Err(VolumeError::field("mountOptions", reason));
-        }
-        for (at, option) in self.mount_options.iter().enumerate() {
-            let plain = option.bytes().all(|b| b.is_ascii_graphic() && b != b',');
-            if option.is_empty() || option.len() > MAX_MOUNT_OPTION_LEN || !plain {
-                let reason = format!("{option:?} is not one option of printable characters without a comma");
-                return Err(VolumeError::field(format!("mountOptions[{at}]"), reason));
+        match self.fs_type {
+            Some(fs_type) => check_options(fs_type, &self.mount_options)?,
+            // Checked again once the file system is known; what none of them takes is refused now.
+            None => {
+                let mut all =
+                    [FsType::Ext4, FsType::Xfs, FsType::Btrfs].map(|t| check_options(t, &self.mount_options));
+                if all.iter().all(Result::is_err) {
+                    std::mem::replace(&mut all[0], Ok(()))?;
+                }
             }
         }
         if let Some(wwid) = &self.wwid {
@@ -140,47 +137,24 @@ fn check_wwid(wwid: &str) -> Result<(), String> {
 }
 
 fn check_uuid(uuid: &str) -> Result<(), String> {
-    let groups: Vec<&str> = uuid.split('-').collect();
-    let lengths: Vec<usize> = groups.iter().map(|g| g.len()).collect();
-    let hex = uuid
-        .bytes()
-        .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-'));
-    if hex && lengths == [8, 4, 4, 4, 12] {
-        return Ok(());
+    match uuid.parse::<longshore_disk::FsUuid>() {
+        Ok(parsed) if parsed.to_string() == uuid => Ok(()),
+        Ok(parsed) => Err(format!("{uuid:?} is not in lower case; write {parsed}")),
+        Err(error) => Err(error.to_string()),
     }
-    let shown: String = uuid.chars().take(80).collect();
-    Err(format!("{shown:?} is not a UUID in lower-case hex, 8-4-4-4-12"))
+}
+
+/// Checks mount options against the allow-list of a file system.
+pub(crate) fn check_options(fs_type: FsType, options: &[String]) -> Result<(), VolumeError> {
+    let parsed = MountOptions::parse(fs_type.as_str(), options, OptionDefaults::default());
+    parsed
+        .map(|_| ())
+        .map_err(|error| VolumeError::field("mountOptions", error))
 }
 
 /// The grammar of iSCSI names (RFC 7143 §4.2.7).
 fn check_name(field: &str, name: &str) -> Result<(), VolumeError> {
-    let shown: String = name.chars().take(80).collect();
-    let wrong = |reason: &str| Err(VolumeError::field(field, format!("{shown:?}: {reason}")));
-    if name.len() > 223 {
-        return wrong("is longer than 223 bytes");
-    }
-    let lower = name.to_ascii_lowercase();
-    let good = match lower.split_once('.') {
-        Some(("iqn", rest)) => iqn_is_good(rest),
-        Some(("eui", rest)) => rest.len() == 16 && rest.bytes().all(|b| b.is_ascii_hexdigit()),
-        Some(("naa", rest)) => [16, 32].contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_hexdigit()),
-        _ => false,
-    };
-    if good {
-        return Ok(());
-    }
-    wrong("is not an iSCSI name; write iqn.YYYY-MM.REVERSED.DOMAIN[:NAME], eui.16HEX or naa.16HEX or 32HEX")
-}
-
-fn iqn_is_good(rest: &str) -> bool {
-    let (authority, _) = rest.split_once(':').unwrap_or((rest, ""));
-    let Some((date, domain)) = authority.split_once('.') else {
-        return false;
-    };
-    let digits = |text: &str, len: usize| text.len() == len && text.bytes().all(|b| b.is_ascii_digit());
-    let date_good = date
-        .split_once('-')
-        .is_some_and(|(y, m)| digits(y, 4) && digits(m, 2) && ("01"..="12").contains(&m));
-    let legal = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | ':');
-    date_good && !domain.is_empty() && rest.chars().all(legal)
+    name.parse::<IscsiName>()
+        .map(|_| ())
+        .map_err(|error| VolumeError::field(field, error))
 }

@@ -122,14 +122,28 @@ impl fmt::Display for FsType {
 impl FromStr for FsType {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "ext4" => Ok(FsType::Ext4),
-            "xfs" => Ok(FsType::Xfs),
-            "btrfs" => Ok(FsType::Btrfs),
-            "ext2" | "ext3" => Err(format!("{text} is not supported; ext4, xfs and btrfs are")),
-            _ => Err(format!(
-                "{text:?} is not a supported file system; ext4, xfs and btrfs are"
-            )),
+        text.parse::<longshore_disk::FsType>()
+            .map(FsType::from)
+            .map_err(|error| error.to_string())
+    }
+}
+
+impl From<longshore_disk::FsType> for FsType {
+    fn from(fs_type: longshore_disk::FsType) -> Self {
+        match fs_type {
+            longshore_disk::FsType::Ext4 => FsType::Ext4,
+            longshore_disk::FsType::Xfs => FsType::Xfs,
+            longshore_disk::FsType::Btrfs => FsType::Btrfs,
+        }
+    }
+}
+
+impl From<FsType> for longshore_disk::FsType {
+    fn from(fs_type: FsType) -> Self {
+        match fs_type {
+            FsType::Ext4 => longshore_disk::FsType::Ext4,
+            FsType::Xfs => longshore_disk::FsType::Xfs,
+            FsType::Btrfs => longshore_disk::FsType::Btrfs,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Sim;
 use super::world::{SimDevice, World};
-use crate::backend::{AttachRequest, Attached, Backend, BackendError, Device, DeviceKey};
+use crate::backend::{AttachRequest, Attached, Backend, BackendError, Cause, Device, DeviceKey};
 use crate::error::ErrorKind;
 use crate::model::{LunKey, Outcome, RecordedSource};
 use std::time::{Duration, Instant};
@@ -56,12 +56,12 @@ impl Backend for SimBackend {
                 ));
             }
             if request.expect_wwid.is_some_and(|expected| expected != lun.wwid) {
-                let mut error = failed(ErrorKind::Refused, format!("the LUN's WWID is {}", lun.wwid));
-                error.found_wwid = Some(lun.wwid);
-                return Err(error);
+                let text = format!("the LUN's WWID is {}", lun.wwid);
+                return Err(failed(ErrorKind::Refused, text).because(Cause::WrongIdentity));
             }
             if lun.read_only && !request.read_only {
-                return Err(failed(ErrorKind::Refused, "the LUN is write-protected"));
+                let error = failed(ErrorKind::Refused, "the LUN is write-protected");
+                return Err(error.because(Cause::WriteProtected));
             }
             let there = world
                 .devices
@@ -116,7 +116,10 @@ impl Backend for SimBackend {
                     Err(failed(ErrorKind::Unreachable, "the target does not answer"))
                 }
                 Some(_) => Ok(shown(&device)),
-                None => Err(failed(ErrorKind::Refused, "the LUN is another disk now")),
+                None => {
+                    let error = failed(ErrorKind::Refused, "the LUN is another disk now");
+                    Err(error.because(Cause::WrongIdentity))
+                }
             }
         })
     }
@@ -141,7 +144,7 @@ impl Backend for SimBackend {
         })
     }
 
-    fn detach(&self, key: &DeviceKey, _deadline: Instant) -> Result<Outcome, BackendError> {
+    fn detach(&self, key: &DeviceKey, _force: bool, _deadline: Instant) -> Result<Outcome, BackendError> {
         self.edit(|world| {
             let Some(device) = world.devices.iter().find(|device| is(device, key)).cloned() else {
                 return Ok(Outcome::AlreadySo);

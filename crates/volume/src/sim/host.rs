@@ -67,6 +67,13 @@ impl Host for SimHost {
         self.edit(|world| Ok(world.device(number.minor).is_some()))
     }
 
+    fn is_held(&self, path: &Path) -> Result<bool, HostError> {
+        self.edit(|world| {
+            let minor = minor_of(world, path)?;
+            Ok(is_mounted(world, minor) || world.device(minor).is_some_and(|device| device.held))
+        })
+    }
+
     fn probe(&self, device: &Path, _number: DeviceNumber, _deadline: Instant) -> Result<Content, HostError> {
         self.edit(|world| {
             let minor = minor_of(world, device)?;
@@ -92,9 +99,9 @@ impl Host for SimHost {
                 return Ok(FormatAnswer::Refused("it could not be read".into()));
             };
             let refusal = match () {
-                () if !request.identity_verified => Some("its identity was not verified"),
+                () if request.wwid != lun.wwid => Some("its identity was not verified"),
                 () if !request.allowed => Some("the volume does not allow it"),
-                () if request.formatted_before.is_some() => Some("it was formatted before"),
+                () if request.earlier.is_some_and(|mark| mark.complete) => Some("it was formatted before"),
                 () if lun.disk != Disk::Blank => Some("it is not blank"),
                 () if busy => Some("it is in use"),
                 () => None,
