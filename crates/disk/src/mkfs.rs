@@ -54,7 +54,7 @@ pub(crate) fn run(tools: &Tools, device: &Path, plan: &Plan<'_>, deadline: Insta
     let mut words = match plan.fs_type {
         FsType::Ext4 => ext4(&uuid),
         FsType::Xfs => xfs(&uuid, plan.block_size_bytes, xfs_version(tools, deadline)?),
-        FsType::Btrfs => btrfs(&uuid, btrfs_knows_block_group_tree(tools, deadline)?),
+        FsType::Btrfs => btrfs(&uuid, &btrfs_features(tools, deadline)?),
     };
     if !plan.label.is_empty() {
         words.extend(arguments(["-L", plan.label]));
@@ -126,15 +126,24 @@ fn xfs(uuid: &str, block_size_bytes: u32, version: (u32, u32)) -> Vec<OsString> 
     ])
 }
 
-fn btrfs(uuid: &str, knows_block_group_tree: bool) -> Vec<OsString> {
-    let mut features = "extref,skinny-metadata,no-holes,free-space-tree".to_owned();
-    if knows_block_group_tree {
+/// `known` is what `mkfs.btrfs -O list-all` says: older tools have the free space tree behind `-R`.
+fn btrfs(uuid: &str, known: &str) -> Vec<OsString> {
+    let mut features = "extref,skinny-metadata,no-holes".to_owned();
+    let runtime_feature = !known.contains("free-space-tree");
+    if !runtime_feature {
+        features.push_str(",free-space-tree");
+    }
+    if known.contains("block-group-tree") {
         features.push_str(",^block-group-tree");
     }
-    arguments([
+    let mut words = arguments([
         "-q", "-K", "-d", "single", "-m", "dup", "-n", "16384", "-s", "4096", "--csum", "crc32c", "-O",
         &features, "-U", uuid,
-    ])
+    ]);
+    if runtime_feature {
+        words.extend(arguments(["-R", "free-space-tree"]));
+    }
+    words
 }
 
 /// `mkfs.xfs version 6.1.0`.
@@ -155,9 +164,10 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-fn btrfs_knows_block_group_tree(tools: &Tools, deadline: Instant) -> Result<bool, ToolError> {
-    let output = tools.run(Tool::MkfsBtrfs, &arguments(["-O", "list-all"]), deadline)?;
-    Ok(output.text.contains("block-group-tree"))
+fn btrfs_features(tools: &Tools, deadline: Instant) -> Result<String, ToolError> {
+    Ok(tools
+        .run(Tool::MkfsBtrfs, &arguments(["-O", "list-all"]), deadline)?
+        .text)
 }
 
 #[cfg(test)]
@@ -177,7 +187,7 @@ mod tests {
         let all = [
             text(&ext4("u")),
             text(&xfs("u", 512, (6, 13))),
-            text(&btrfs("u", true)),
+            text(&btrfs("u", "")),
         ];
         for line in &all {
             assert!(
@@ -204,5 +214,9 @@ mod tests {
             trixie.contains("exchange=0") && trixie.contains("parent=0") && trixie.contains("-s size=512")
         );
         assert!(!text(&xfs("u", 512, (5, 4))).contains("bigtime"));
+        let bookworm = text(&btrfs("u", "no-holes    - no explicit hole extents"));
+        assert!(bookworm.contains("-R free-space-tree") && !bookworm.contains("block-group-tree"));
+        let trixie = text(&btrfs("u", "free-space-tree - …; block-group-tree - …"));
+        assert!(trixie.contains("no-holes,free-space-tree,^block-group-tree") && !trixie.contains("-R"));
     }
 }

@@ -22,6 +22,9 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 const MAX_KEPT: usize = 16 << 10;
 /// A tool that writes more than this is killed.
 const MAX_OUTPUT_BYTES: u64 = 8 << 20;
+/// How long, and how often, a device that is in use is tried again.
+pub(crate) const BUSY_PATIENCE: Duration = Duration::from_millis(500);
+pub(crate) const BUSY_PAUSE: Duration = Duration::from_millis(25);
 /// How long a killed tool is waited for.
 const KILL_GRACE: Duration = Duration::from_secs(2);
 
@@ -215,6 +218,26 @@ impl Tools {
         })
     }
 
+    /// [`Self::run`], repeated for up to half a second while the tool says that the device is in use.
+    ///
+    /// An exclusive open of ours that was just closed may live a moment longer: a child process that another thread
+    /// starts at that time has a copy of every descriptor until its exec.
+    pub(crate) fn run_patiently(
+        &self,
+        tool: Tool,
+        arguments: &[OsString],
+        deadline: Instant,
+    ) -> Result<Output, ToolError> {
+        let until = deadline.min(Instant::now() + BUSY_PATIENCE);
+        loop {
+            let output = self.run(tool, arguments, deadline)?;
+            if output.code == Some(0) || !says_busy(&output.text) || Instant::now() >= until {
+                return Ok(output);
+            }
+            std::thread::sleep(BUSY_PAUSE);
+        }
+    }
+
     /// Runs a tool that must end with exit status 0.
     pub(crate) fn run_ok(
         &self,
@@ -232,6 +255,11 @@ impl Tools {
             output: output.text,
         })
     }
+}
+
+/// Whether a tool refused because somebody holds the device.
+pub(crate) fn says_busy(text: &str) -> bool {
+    text.contains("in use by the system") || text.contains("Device or resource busy")
 }
 
 /// Turns words into arguments.
