@@ -121,6 +121,13 @@ impl Algorithms {
         Self(Algorithm::ALL.to_vec())
     }
 
+    /// The same without `algorithm`; `None` if nothing is left.
+    #[must_use]
+    pub fn without(&self, algorithm: Algorithm) -> Option<Self> {
+        let rest: Vec<_> = self.iter().filter(|other| *other != algorithm).collect();
+        Self::new(&rest)
+    }
+
     /// In the order of preference.
     pub fn iter(&self) -> impl Iterator<Item = Algorithm> + '_ {
         self.0.iter().copied()

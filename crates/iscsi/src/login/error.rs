@@ -1,6 +1,6 @@
 //! Why an initiator's login failed: who erred, and what to do about it.
 
-use crate::chap::{ChapError, CredentialsError};
+use crate::chap::{Algorithms, ChapError, CredentialsError};
 use crate::params::NegotiationError;
 use crate::pdu::{LoginStatus, Stage};
 use crate::text::TextError;
@@ -58,6 +58,15 @@ pub enum LoginError {
     NoCommonAlgorithm {
         /// The value of `CHAP_A` that was offered.
         allowed: String,
+    },
+    /// The target chose SHA-256 and found our proof malformed. IANA's number for SHA-256, 7, means SHA-1 to tgt and
+    /// other descendants of the iSCSI Enterprise Target.
+    #[error(
+        "the target chose CHAP algorithm 7 (SHA-256) and could not read the proof (0200): it probably takes 7 for SHA-1, as tgt does; log in without SHA-256, or update the target"
+    )]
+    AlgorithmMisnumbered {
+        /// The other algorithms that are allowed, if any.
+        others: Option<Algorithms>,
     },
     /// The target was to prove itself and did not: it is not the one it claims to be, or it is set up wrongly.
     #[error("the target did not prove that it is the right one: {0}")]
@@ -205,6 +214,7 @@ impl LoginError {
             | Self::WrongSecret { .. }
             | Self::ChapRequired
             | Self::NoCommonAlgorithm { .. } => Responsible::LocalConfiguration,
+            Self::AlgorithmMisnumbered { .. } => Responsible::TargetImplementation,
             Self::ChapRefused | Self::RedirectWithoutAddress { .. } => Responsible::TargetConfiguration,
             Self::TargetNotProven(MutualFailure::ReflectedChallenge | MutualFailure::ReflectedProof)
             | Self::Protocol(_) => Responsible::TargetImplementation,
@@ -212,6 +222,16 @@ impl LoginError {
             Self::Negotiation(NegotiationError::DigestRefused { .. }) => Responsible::TargetConfiguration,
             Self::Negotiation(_) => Responsible::TargetImplementation,
             Self::Refused { status } => responsible_for(*status),
+        }
+    }
+
+    /// The algorithms with which a second login may be tried at once, on a new connection. This weakens nothing: all
+    /// of them were on offer in the first.
+    #[must_use]
+    pub fn other_algorithms(&self) -> Option<&Algorithms> {
+        match self {
+            Self::AlgorithmMisnumbered { others } => others.as_ref(),
+            _ => None,
         }
     }
 

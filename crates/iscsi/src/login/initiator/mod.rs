@@ -245,10 +245,7 @@ impl InitiatorLogin {
                 permanent: status == LoginStatus::TARGET_MOVED_PERMANENTLY,
             });
         }
-        if status == LoginStatus::AUTHENTICATION_FAILURE {
-            return Err(self.security.refused(&self.config, status));
-        }
-        Err(LoginError::Refused { status })
+        Err(self.security.refused(&self.config, status))
     }
 
     fn check_header(&mut self, response: &LoginResponse) -> Result<(), ProtocolError> {

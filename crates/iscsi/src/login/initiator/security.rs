@@ -20,15 +20,14 @@ enum State {
     MethodOffered,
     /// `CHAP_A` is offered.
     AlgorithmsOffered,
-    /// Our proof is sent. With mutual CHAP the target owes the proof that stands here, and must not send ours.
-    ProofSent(Option<Expected>),
+    /// Our proof is sent, by this algorithm. With mutual CHAP the target owes the proof that stands here.
+    ProofSent(Algorithm, Option<Expected>),
     /// Nothing more is to be said; what is missing is the transition.
     Settled,
 }
 
 #[derive(Debug)]
 struct Expected {
-    algorithm: Algorithm,
     /// The proof of who knows the target's secret.
     proof: Response,
     /// The proof of who knows only our secret.
@@ -70,8 +69,8 @@ impl Security {
         let reply = match &self.state {
             State::MethodOffered => self.take_method(config, &mut list, warnings)?,
             State::AlgorithmsOffered => self.prove(config, &mut list, warnings)?,
-            State::ProofSent(Some(_)) => self.take_proof(config, &mut list)?,
-            State::ProofSent(None) | State::Settled => (KeyList::new(), NEXT),
+            State::ProofSent(_, Some(_)) => self.take_proof(config, &mut list)?,
+            State::ProofSent(_, None) | State::Settled => (KeyList::new(), NEXT),
         };
         let (mut keys, wanted) = reply;
         for (key, _) in list {
@@ -88,18 +87,28 @@ impl Security {
         self.state = State::Settled;
     }
 
-    /// What a target's authentication failure means, by how far the dialogue was.
+    /// What a status of refusal means, by how far the dialogue was.
     pub(super) fn refused(&self, config: &InitiatorLoginConfig, status: LoginStatus) -> LoginError {
-        match (&config.chap, &self.state) {
-            (None, _) => LoginError::ChapRequired,
-            (Some(_), State::MethodOffered) => LoginError::ChapRefused,
-            (Some(_), State::AlgorithmsOffered) => LoginError::NoCommonAlgorithm {
-                allowed: config.algorithms.to_string(),
-            },
-            (Some(chap), State::ProofSent(_)) => LoginError::WrongSecret {
-                name: chap.name().to_owned(),
-            },
-            (Some(_), State::Settled) => LoginError::Refused { status },
+        match (status, &config.chap, &self.state) {
+            (LoginStatus::AUTHENTICATION_FAILURE, None, _) => LoginError::ChapRequired,
+            (LoginStatus::AUTHENTICATION_FAILURE, Some(_), State::MethodOffered) => LoginError::ChapRefused,
+            (LoginStatus::AUTHENTICATION_FAILURE, Some(_), State::AlgorithmsOffered) => {
+                LoginError::NoCommonAlgorithm {
+                    allowed: config.algorithms.to_string(),
+                }
+            }
+            (LoginStatus::AUTHENTICATION_FAILURE, Some(chap), State::ProofSent(..)) => {
+                LoginError::WrongSecret {
+                    name: chap.name().to_owned(),
+                }
+            }
+            // A proof of another length than the target expects is no failed authentication to it.
+            (LoginStatus::INITIATOR_ERROR, _, State::ProofSent(Algorithm::Sha256, _)) => {
+                LoginError::AlgorithmMisnumbered {
+                    others: config.algorithms.without(Algorithm::Sha256),
+                }
+            }
+            _ => LoginError::Refused { status },
         }
     }
 
@@ -163,18 +172,18 @@ impl Security {
             keys.push(("CHAP_I".to_owned(), ours.identifier_text()));
             keys.push(("CHAP_C".to_owned(), ours.challenge_text()));
             expected = Some(Expected {
-                algorithm,
                 proof: ours.respond(algorithm, mutual),
                 reflection: ours.respond(algorithm, chap),
             });
         }
-        self.state = State::ProofSent(expected);
+        self.state = State::ProofSent(algorithm, expected);
         Ok((keys, NEXT))
     }
 
     /// Checks the target's proof.
     fn take_proof(&mut self, config: &InitiatorLoginConfig, list: &mut KeyList) -> Result<Reply, LoginError> {
-        let (State::ProofSent(Some(expected)), Some(mutual)) = (&self.state, &config.mutual) else {
+        let (State::ProofSent(algorithm, Some(expected)), Some(mutual)) = (&self.state, &config.mutual)
+        else {
             return Err(LoginError::TargetNotProven(MutualFailure::NoProof));
         };
         let name = take_one(list, "CHAP_N")?;
@@ -182,19 +191,20 @@ impl Security {
         let (Some(name), Some(proof)) = (name, proof) else {
             return Err(LoginError::TargetNotProven(MutualFailure::NoProof));
         };
-        check_proof(expected, mutual, &name, &proof)?;
+        check_proof(*algorithm, expected, mutual, &name, &proof)?;
         self.state = State::Settled;
         Ok((KeyList::new(), NEXT))
     }
 }
 
 fn check_proof(
+    algorithm: Algorithm,
     expected: &Expected,
     mutual: &ChapCredentials,
     name: &str,
     proof: &str,
 ) -> Result<(), LoginError> {
-    let proof = Response::parse(proof, expected.algorithm).map_err(ProtocolError::Chap)?;
+    let proof = Response::parse(proof, algorithm).map_err(ProtocolError::Chap)?;
     if proof.proves(&expected.reflection) {
         return Err(LoginError::TargetNotProven(MutualFailure::ReflectedProof));
     }

@@ -83,6 +83,39 @@ fn an_authentication_failure_after_the_security_stage_is_no_wrong_secret() {
     assert_eq!(login.handle(answer).unwrap_err(), LoginError::Refused { status });
 }
 
+/// tgt 1.0.85, offered `8,7,5`: it chooses 7, means SHA-1 by it, and refuses 32 bytes with 0200.
+#[test]
+fn a_target_that_takes_7_for_sha_1_is_named_with_what_else_to_try() {
+    for (algorithms, others) in [
+        (
+            Algorithms::default(),
+            Algorithms::new(&[Algorithm::Sha3_256, Algorithm::Md5]),
+        ),
+        (Algorithms::new(&[Algorithm::Sha256]).unwrap(), None),
+    ] {
+        let mut login = initiator(InitiatorLoginConfig {
+            algorithms,
+            ..with_chap()
+        });
+        let mut request = login.start();
+        for list in [
+            &[("AuthMethod", "CHAP")][..],
+            &[("CHAP_A", "7"), ("CHAP_I", "1"), ("CHAP_C", "0x00c10638327c7363")],
+        ] {
+            let Ok(InitiatorStep::Send(next)) = login.handle(respond(&request, list)) else {
+                panic!("the login goes on");
+            };
+            request = next;
+        }
+        let mut answer = respond(&request, &[]);
+        answer.status = LoginStatus::INITIATOR_ERROR;
+        let error = login.handle(answer).unwrap_err();
+        assert_eq!(error.other_algorithms(), others.as_ref());
+        assert_eq!(error, LoginError::AlgorithmMisnumbered { others });
+        assert_eq!(error.responsible(), Responsible::TargetImplementation);
+    }
+}
+
 #[test]
 fn chap_is_demanded_and_not_configured() {
     let End::TargetRefused(reason, error) = dialogue(initiator_config(), target_config(), &demands_chap())
