@@ -64,7 +64,8 @@ impl LogicalUnit {
         self.nexuses.get(&nexus).map_or(u64::MAX, |known| known.epoch)
     }
 
-    pub(super) fn abort_commands_of(&mut self, nexus: NexusId) {
+    /// Aborts all commands of a nexus: ABORT TASK SET, and what includes it.
+    pub fn abort_commands_of(&mut self, nexus: NexusId) {
         if let Some(known) = self.nexuses.get_mut(&nexus) {
             known.epoch += 1;
         }
