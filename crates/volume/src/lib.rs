@@ -15,6 +15,8 @@ pub mod lock;
 mod model;
 mod progress;
 pub mod sim;
+#[cfg(test)]
+mod tests;
 
 pub use engine::{Call, Engine, EngineConfig};
 pub use error::{ErrorKind, ErrorList, VolumeError};

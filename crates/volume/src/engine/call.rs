@@ -47,9 +47,13 @@ impl<'a> Call<'a> {
 
     /// Tells each step as it begins, waits and ends.
     #[must_use]
-    pub fn on_progress(mut self, progress: &'a mut dyn FnMut(Progress)) -> Self {
-        self.progress = Some(progress);
-        self
+    pub fn on_progress<'b>(self, progress: &'b mut dyn FnMut(Progress)) -> Call<'b> {
+        Call {
+            deadline: self.deadline,
+            owner: self.owner,
+            force: self.force,
+            progress: Some(progress),
+        }
     }
 
     /// Until when it may last.

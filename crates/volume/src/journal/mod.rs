@@ -4,6 +4,8 @@
 mod envelope;
 mod record;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use record::{
     BlockUse, DeviceRecord, FormatMark, LunRecord, PendingStep, PublicationRecord, StagingRecord,

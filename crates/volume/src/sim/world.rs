@@ -211,8 +211,8 @@ impl World {
             .filter(|lun| lun.wwid == device.wwid)
     }
 
-    /// Removes mounts; a file system that nobody mounts any more is clean then.
-    pub(super) fn unmount(&mut self, place: &Path) -> u32 {
+    /// Takes all mounts off a place, as a person may do too; a file system that nobody mounts any more is clean then.
+    pub fn unmount(&mut self, place: &Path) -> u32 {
         let gone: Vec<SimMount> = self.at(place).into_iter().cloned().collect();
         self.mounts.retain(|mount| mount.at != place);
         for mount in &gone {
