@@ -114,7 +114,12 @@ impl Actor {
             keepalive_timeout: timing.noop_timeout,
             task_management_timeout: timing.task_management_timeout,
         };
-        let Connected { stream, decoder, parameters, .. } = connected;
+        let Connected {
+            stream,
+            decoder,
+            parameters,
+            ..
+        } = connected;
         Link::new(stream, decoder, Connection::new(clock(), parameters, settings))
     }
 
@@ -188,7 +193,12 @@ impl Actor {
         };
         let (reconnects, counters) = (info.reconnects + 1, info.counters);
         let last_error = info.last_error.take();
-        *info = SessionInfo { reconnects, counters, last_error, ..connected.first_info(&self.config) };
+        *info = SessionInfo {
+            reconnects,
+            counters,
+            last_error,
+            ..connected.first_info(&self.config)
+        };
         drop(info);
         self.board.connected(same_nexus);
         self.state.send_replace(SessionState::Up);
@@ -198,10 +208,17 @@ impl Actor {
         self.board.close_entrance("it was logged out");
         let losses = self.board.losses();
         self.board.fail_all("it was logged out");
-        for reply in self.logout.take().map(|logout| logout.replies).unwrap_or_default() {
+        for reply in self
+            .logout
+            .take()
+            .map(|logout| logout.replies)
+            .unwrap_or_default()
+        {
             let result = match &losses {
                 None => Ok(()),
-                Some(reason) => Err(UnitError::WritesLost { reason: reason.clone() }),
+                Some(reason) => Err(UnitError::WritesLost {
+                    reason: reason.clone(),
+                }),
             };
             let _gone = reply.send(result);
         }
@@ -347,17 +364,24 @@ impl Actor {
                 }
                 Event::ScsiEvent { lun, sense } => {
                     if let Ok(sense) = Sense::parse(&sense) {
-                        self.board.attention(longshore_scsi::lun::Lun::from_bytes(lun.0), &sense);
+                        self.board
+                            .attention(longshore_scsi::lun::Lun::from_bytes(lun.0), &sense);
                     }
                 }
                 Event::LoggedOut if self.logout.is_some() => return Err(End::Closed),
                 Event::LoggedOut => {
-                    return Err(End::Lost("the target wanted a new login".to_owned(), Duration::ZERO));
+                    return Err(End::Lost(
+                        "the target wanted a new login".to_owned(),
+                        Duration::ZERO,
+                    ));
                 }
                 Event::LogoutRequested { within_seconds } => {
                     // A new login reinstates the session, which is as good as a logout and a login.
                     tracing::info!(within_seconds, "the target wants a new login");
-                    return Err(End::Lost("the target asked for a new login".to_owned(), Duration::ZERO));
+                    return Err(End::Lost(
+                        "the target asked for a new login".to_owned(),
+                        Duration::ZERO,
+                    ));
                 }
                 Event::Text { .. } => {}
                 Event::Note(note) => tracing::info!(target = %self.config.target_name, note),
@@ -373,7 +397,9 @@ impl Actor {
             self.board.handle_timeout(now);
         }
         if link.connection.poll_timeout().is_some_and(|due| due <= now) {
-            link.connection.handle_timeout(now).map_err(|error| lost(error.into()))?;
+            link.connection
+                .handle_timeout(now)
+                .map_err(|error| lost(error.into()))?;
             if link.connection.outstanding() <= 1 {
                 link.rest();
             }
@@ -381,7 +407,9 @@ impl Actor {
         self.advance_logout(now, link)?;
         let logout = self.logout.as_ref().map(|logout| logout.deadline);
         let due = [self.board.poll_timeout(), link.connection.poll_timeout(), logout];
-        let Some(due) = due.into_iter().flatten().min() else { return Ok(false) };
+        let Some(due) = due.into_iter().flatten().min() else {
+            return Ok(false);
+        };
         let due = tokio::time::Instant::from_std(due);
         if self.timer.deadline() != due {
             self.timer.as_mut().reset(due);
@@ -393,13 +421,19 @@ impl Actor {
 
     fn begin_logout(&mut self, deadline: Instant, reply: Option<oneshot::Sender<Result<(), UnitError>>>) {
         self.board.close_entrance("it was logged out");
-        let logout = self.logout.get_or_insert(Logout { deadline, replies: Vec::new(), sent: false });
+        let logout = self.logout.get_or_insert(Logout {
+            deadline,
+            replies: Vec::new(),
+            sent: false,
+        });
         logout.deadline = logout.deadline.min(deadline);
         logout.replies.extend(reply);
     }
 
     fn advance_logout(&mut self, now: Instant, link: &mut Link) -> Result<(), End> {
-        let Some(logout) = &mut self.logout else { return Ok(()) };
+        let Some(logout) = &mut self.logout else {
+            return Ok(());
+        };
         if logout.deadline <= now {
             return Err(End::Closed);
         }

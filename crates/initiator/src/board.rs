@@ -101,14 +101,18 @@ impl Board {
 
     /// One handle of a unit is gone. With the last one it leaves our care, once its cache is flushed.
     pub(crate) fn close(&mut self, now: Instant, lun: Lun) {
-        let Some(slot) = self.slots.get_mut(&lun) else { return };
+        let Some(slot) = self.slots.get_mut(&lun) else {
+            return;
+        };
         slot.handles = slot.handles.saturating_sub(1);
         self.settle(now, lun);
     }
 
     /// Drops a unit that nobody has a handle of and that holds nothing, or asks for the flush that makes it so.
     fn settle(&mut self, now: Instant, lun: Lun) {
-        let Some(slot) = self.slots.get_mut(&lun) else { return };
+        let Some(slot) = self.slots.get_mut(&lun) else {
+            return;
+        };
         if slot.handles > 0 {
             return;
         }
@@ -120,7 +124,9 @@ impl Board {
         if slot.retained.is_empty() || fenced {
             slot.shared.next_round();
             if let Some(slot) = self.slots.remove(&lun) {
-                slot.parked.into_iter().for_each(|entry| entry.finish(Err(closed("the unit was closed"))));
+                slot.parked
+                    .into_iter()
+                    .for_each(|entry| entry.finish(Err(closed("the unit was closed"))));
             }
         } else if slot.gate == Gate::Open {
             self.start_own_flush(lun);
@@ -166,7 +172,9 @@ impl Board {
 
     /// Lets those out that waited and need not any more, in their order.
     fn unpark(&mut self, lun: Lun) {
-        let Some(slot) = self.slots.get_mut(&lun) else { return };
+        let Some(slot) = self.slots.get_mut(&lun) else {
+            return;
+        };
         if slot.parked.is_empty() || (slot.gate != Gate::Open && slot.shared.condition().is_none()) {
             return;
         }
@@ -182,7 +190,10 @@ impl Board {
         while let Some(entry) = self.ready.pop_front() {
             let begun = matches!(entry.origin, Origin::Data | Origin::OwnFlush)
                 || class(&entry.command.cdb) != ReplayClass::Always;
-            let slot = self.slots.get_mut(&entry.command.lun).filter(|_| begun && entry.origin != Origin::Recovery);
+            let slot = self
+                .slots
+                .get_mut(&entry.command.lun)
+                .filter(|_| begun && entry.origin != Origin::Recovery);
             if entry.is_abandoned(now) {
                 if let Some(slot) = slot {
                     slot.end(&entry.command.cdb);
@@ -220,7 +231,12 @@ impl Board {
         }
         self.numbers += 1;
         self.under_way_len += 1;
-        self.under_way[index] = Some(UnderWay { tag, entry, number: self.numbers, mark });
+        self.under_way[index] = Some(UnderWay {
+            tag,
+            entry,
+            number: self.numbers,
+            mark,
+        });
     }
 
     /// A command could not be sent after all.
@@ -238,8 +254,13 @@ impl Board {
         result: Result<Completion, TaskError>,
     ) {
         let index = (tag.0 & 0xffff) as usize;
-        let place = self.under_way.get_mut(index).filter(|place| place.as_ref().is_some_and(|it| it.tag == tag));
-        let Some(UnderWay { mut entry, mark, .. }) = place.and_then(Option::take) else { return };
+        let place = self
+            .under_way
+            .get_mut(index)
+            .filter(|place| place.as_ref().is_some_and(|it| it.tag == tag));
+        let Some(UnderWay { mut entry, mark, .. }) = place.and_then(Option::take) else {
+            return;
+        };
         self.under_way_len -= 1;
         let lun = entry.command.lun;
         let is_data = matches!(entry.origin, Origin::Data | Origin::OwnFlush);
@@ -288,7 +309,9 @@ impl Board {
 
     /// A unit attention that went to somebody else than the data path is told only once, so it counts here too.
     fn heed(&mut self, entry: &Entry, sense: Option<&Sense>) {
-        let Some(sense) = sense.filter(|sense| sense.key == SenseKey::UnitAttention) else { return };
+        let Some(sense) = sense.filter(|sense| sense.key == SenseKey::UnitAttention) else {
+            return;
+        };
         if entry.origin == Origin::Control {
             self.attention(entry.command.lun, sense);
         }
@@ -298,7 +321,11 @@ impl Board {
     fn retry(&mut self, entry: Entry) {
         self.counters.retries += 1;
         let lun = entry.command.lun;
-        match self.slots.get_mut(&lun).filter(|slot| slot.gate != Gate::Open && entry.origin == Origin::Data) {
+        match self
+            .slots
+            .get_mut(&lun)
+            .filter(|slot| slot.gate != Gate::Open && entry.origin == Origin::Data)
+        {
             Some(slot) => {
                 slot.end(&entry.command.cdb);
                 slot.parked.push_front(entry);
@@ -308,7 +335,11 @@ impl Board {
     }
 
     fn finish(&mut self, now: Instant, entry: Entry, mark: u64, result: Result<Response, UnitError>) {
-        let Entry { command: Command { lun, cdb, .. }, origin, .. } = entry;
+        let Entry {
+            command: Command { lun, cdb, .. },
+            origin,
+            ..
+        } = entry;
         let Some(slot) = self.slots.get_mut(&lun).filter(|_| origin != Origin::Recovery) else {
             return entry.finish(result);
         };
@@ -322,7 +353,11 @@ impl Board {
             slot.retained.push(entry.command.clone());
         }
         entry.finish(result);
-        if self.slots.get(&lun).is_some_and(|slot| slot.retained.wants_flush() && slot.gate == Gate::Open) {
+        if self
+            .slots
+            .get(&lun)
+            .is_some_and(|slot| slot.retained.wants_flush() && slot.gate == Gate::Open)
+        {
             self.start_own_flush(lun);
         }
         self.unpark(lun);
@@ -355,10 +390,16 @@ impl Board {
     }
 
     fn start_own_flush(&mut self, lun: Lun) {
-        let Some(slot) = self.slots.get_mut(&lun).filter(|slot| !slot.own_flush) else { return };
+        let Some(slot) = self.slots.get_mut(&lun).filter(|slot| !slot.own_flush) else {
+            return;
+        };
         slot.own_flush = true;
         // A reply that nobody waits for: OwnFlush is never abandoned.
-        let command = Command { lun, cdb: Cdb::synchronize_cache(), data: Data::None };
+        let command = Command {
+            lun,
+            cdb: Cdb::synchronize_cache(),
+            data: Data::None,
+        };
         self.admit(Entry::without_waiter(command, Origin::OwnFlush));
     }
 
@@ -372,10 +413,13 @@ impl Board {
             false => vec![lun],
         };
         for lun in luns {
-            let Some(slot) = self.slots.get_mut(&lun) else { continue };
+            let Some(slot) = self.slots.get_mut(&lun) else {
+                continue;
+            };
             slot.reset_seen |= is_reset(sense);
             if sense.deferred {
-                slot.lost.get_or_insert_with(|| format!("the unit reported a deferred error: {sense}"));
+                slot.lost
+                    .get_or_insert_with(|| format!("the unit reported a deferred error: {sense}"));
             }
             match slot.gate {
                 Gate::Open => slot.gate = Gate::Draining,
@@ -392,14 +436,18 @@ impl Board {
 
     /// Starts the recovery of a unit whose last command under way has ended.
     fn start_drained(&mut self, lun: Lun) {
-        let Some(slot) = self.slots.get_mut(&lun) else { return };
+        let Some(slot) = self.slots.get_mut(&lun) else {
+            return;
+        };
         if slot.gate == Gate::Draining && slot.under_way == 0 {
             self.start_recovery(lun, false);
         }
     }
 
     fn start_recovery(&mut self, lun: Lun, reset_unit: bool) {
-        let Some(slot) = self.slots.get_mut(&lun) else { return };
+        let Some(slot) = self.slots.get_mut(&lun) else {
+            return;
+        };
         slot.gate = Gate::Recovering;
         self.jobs.push(Job {
             round: slot.shared.next_round(),
@@ -417,7 +465,13 @@ impl Board {
 
     /// A recovery came to its end: the gate opens, or the unit is fenced.
     pub(crate) fn recovered(&mut self, now: Instant, lun: Lun, round: u64, outcome: Recovered) {
-        let Some(slot) = self.slots.get_mut(&lun).filter(|slot| slot.shared.round() == round) else { return };
+        let Some(slot) = self
+            .slots
+            .get_mut(&lun)
+            .filter(|slot| slot.shared.round() == round)
+        else {
+            return;
+        };
         if slot.gate != Gate::Recovering {
             return;
         }
@@ -448,14 +502,19 @@ impl Board {
         self.under_way_len = 0;
         // Commands that were about to go wait with the others, behind those that had gone.
         let ready: Vec<Entry> = std::mem::take(&mut self.ready).into();
-        let delayed = std::mem::take(&mut self.delayed).into_iter().map(|(_, entry)| entry);
+        let delayed = std::mem::take(&mut self.delayed)
+            .into_iter()
+            .map(|(_, entry)| entry);
         for slot in self.slots.values_mut() {
             slot.gate = Gate::Down;
             slot.under_way = 0;
             slot.shared.next_round();
         }
         lost.sort_by_key(|it| it.number);
-        let unfinished: Vec<Entry> = lost.into_iter().filter_map(|it| self.survives(it.entry, reason)).collect();
+        let unfinished: Vec<Entry> = lost
+            .into_iter()
+            .filter_map(|it| self.survives(it.entry, reason))
+            .collect();
         for entry in unfinished.into_iter().chain(delayed).chain(ready).rev() {
             self.put_back(entry, reason);
         }
@@ -484,7 +543,10 @@ impl Board {
             slot.end(&entry.command.cdb);
         }
         let what = format!("{:?} to LUN {}", entry.command.cdb, entry.command.lun);
-        let error = TransportError::OutcomeUnknown { what, reason: reason.to_owned() };
+        let error = TransportError::OutcomeUnknown {
+            what,
+            reason: reason.to_owned(),
+        };
         entry.finish(Err(error.into()));
         None
     }
@@ -497,7 +559,10 @@ impl Board {
             // The recovery that sent it begins anew.
             (Origin::Recovery, _) => {
                 let what = format!("{:?}", entry.command.cdb);
-                let error = TransportError::OutcomeUnknown { what, reason: reason.to_owned() };
+                let error = TransportError::OutcomeUnknown {
+                    what,
+                    reason: reason.to_owned(),
+                };
                 entry.finish(Err(error.into()));
             }
             (Origin::OwnFlush, Some(slot)) => slot.own_flush = false,
@@ -526,7 +591,9 @@ impl Board {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let delayed = self.delayed.iter().map(|(due, _)| *due);
         let flushes = self.slots.values().filter(|slot| Self::wants_idle_flush(slot));
-        delayed.chain(flushes.map(|slot| slot.last_write + self.idle_flush)).min()
+        delayed
+            .chain(flushes.map(|slot| slot.last_write + self.idle_flush))
+            .min()
     }
 
     fn wants_idle_flush(slot: &Slot) -> bool {
@@ -543,9 +610,10 @@ impl Board {
                 at += 1;
             }
         }
-        let idle = self.slots.iter().filter(|(_, slot)| {
-            Self::wants_idle_flush(slot) && slot.last_write + self.idle_flush <= now
-        });
+        let idle = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| Self::wants_idle_flush(slot) && slot.last_write + self.idle_flush <= now);
         let luns: Vec<Lun> = idle.map(|(lun, _)| *lun).collect();
         luns.into_iter().for_each(|lun| self.start_own_flush(lun));
     }
@@ -577,7 +645,9 @@ impl Board {
 
     /// Whether anything would be lost if the session ended now.
     pub(crate) fn holds_data(&self) -> bool {
-        self.slots.values().any(|slot| !slot.retained.is_empty() || !slot.parked.is_empty() || slot.under_way > 0)
+        self.slots
+            .values()
+            .any(|slot| !slot.retained.is_empty() || !slot.parked.is_empty() || slot.under_way > 0)
     }
 
     /// What was lost, for whoever logs out.
@@ -587,7 +657,12 @@ impl Board {
                 return Some(format!("LUN {}: {reason}", slot.shared.lun));
             }
             let held = !slot.retained.is_empty();
-            held.then(|| format!("LUN {}: no flush succeeded before the session ended", slot.shared.lun))
+            held.then(|| {
+                format!(
+                    "LUN {}: no flush succeeded before the session ended",
+                    slot.shared.lun
+                )
+            })
         })
     }
 
@@ -621,13 +696,19 @@ pub(crate) enum Recovered {
 }
 
 fn closed(reason: &str) -> UnitError {
-    TransportError::Closed { reason: reason.to_owned() }.into()
+    TransportError::Closed {
+        reason: reason.to_owned(),
+    }
+    .into()
 }
 
 impl Entry {
     /// A command of our own.
     fn without_waiter(command: Command, origin: Origin) -> Self {
         let (reply, _) = oneshot::channel();
-        Entry { reply: None, ..Entry::new(command, origin, None, reply) }
+        Entry {
+            reply: None,
+            ..Entry::new(command, origin, None, reply)
+        }
     }
 }

@@ -11,11 +11,12 @@ use longshore_iscsi::chap::{Algorithms, ChapCredentials};
 use longshore_iscsi::frame::{Decoder, encode};
 use longshore_iscsi::isid::Isid;
 use longshore_iscsi::login::{
-    InitiatorLogin, InitiatorLoginConfig, InitiatorStep, MAX_LOGIN_DATA_SEGMENT, SessionParameters,
+    InitiatorLogin, InitiatorLoginConfig, InitiatorStep, LoginError, MAX_LOGIN_DATA_SEGMENT,
+    SessionParameters,
 };
 use longshore_iscsi::name::IscsiName;
 use longshore_iscsi::params::Offers;
-use longshore_iscsi::pdu::{Cid, LoginRequest, LoginResponse, Tsih};
+use longshore_iscsi::pdu::{Cid, LoginRequest, LoginResponse, LoginStatus, Tsih};
 use longshore_iscsi::serial::SerialNumber32;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -179,7 +180,11 @@ impl Race {
         self.running.spawn(async move {
             match resolve(&portal, deadline).await {
                 Ok(addresses) => Found::Addresses(portal, addresses),
-                Err(error) => Found::Failure(PortalFailure { portal, address: None, error: error.into() }),
+                Err(error) => Found::Failure(PortalFailure {
+                    portal,
+                    address: None,
+                    error: error.into(),
+                }),
             }
         });
     }
@@ -216,7 +221,8 @@ impl Race {
         match found {
             Found::Addresses(portal, addresses) => {
                 lock(&self.known).extend_from_slice(&addresses);
-                self.waiting.extend(addresses.into_iter().map(|address| (portal.clone(), address)));
+                self.waiting
+                    .extend(addresses.into_iter().map(|address| (portal.clone(), address)));
             }
             Found::Failure(failure) => {
                 self.attempts -= usize::from(failure.address.is_some());
@@ -228,7 +234,9 @@ impl Race {
     }
 
     fn start_next(&mut self) {
-        let Some((portal, address)) = self.waiting.pop_front() else { return };
+        let Some((portal, address)) = self.waiting.pop_front() else {
+            return;
+        };
         self.attempts += 1;
         self.next_start = Instant::now() + self.login.timing.stagger;
         let (login, known) = (self.login.clone(), self.known.clone());
@@ -236,7 +244,11 @@ impl Race {
         self.running.spawn(async move {
             match attempt(&login, &known, portal.clone(), address, deadline).await {
                 Ok(connected) => Found::Connection(Box::new(connected)),
-                Err(error) => Found::Failure(PortalFailure { portal, address: Some(address), error }),
+                Err(error) => Found::Failure(PortalFailure {
+                    portal,
+                    address: Some(address),
+                    error,
+                }),
             }
         });
     }
@@ -251,10 +263,18 @@ impl Race {
 
     /// What had no answer by the deadline failed for that reason.
     fn out_of_time(mut self) -> LoginFailure {
-        let told: Vec<Portal> = self.failures.iter().map(|failure| failure.portal.clone()).collect();
+        let told: Vec<Portal> = self
+            .failures
+            .iter()
+            .map(|failure| failure.portal.clone())
+            .collect();
         for portal in self.login.portals.iter().filter(|portal| !told.contains(portal)) {
             let error = AttemptError::Timeout("connecting and logging in, until the caller's deadline");
-            self.failures.push(PortalFailure { portal: portal.clone(), address: portal.address(), error });
+            self.failures.push(PortalFailure {
+                portal: portal.clone(),
+                address: portal.address(),
+                error,
+            });
         }
         self.failure()
     }
@@ -278,29 +298,40 @@ async fn attempt(
             .map_err(|_elapsed| AttemptError::Timeout("logging in"))??;
         match outcome {
             Outcome::Done(stream, decoder, parameters) => {
-                return Ok(Connected { stream, decoder, parameters, portal, address });
+                return Ok(Connected {
+                    stream,
+                    decoder,
+                    parameters,
+                    portal,
+                    address,
+                });
             }
             Outcome::Redirect(text) => address = redirected(login, known, &text)?,
         }
     }
     let reason = "more than two redirects in a row";
-    Err(AttemptError::Redirect { address: address.to_string(), reason })
+    Err(AttemptError::Redirect {
+        address: address.to_string(),
+        reason,
+    })
 }
 
 /// Where a TargetAddress (`address[:port][,tag]`) leads, if we go there: numeric, and among the configured portals.
-fn redirected(
-    login: &Login,
-    known: &Mutex<Vec<SocketAddr>>,
-    text: &str,
-) -> Result<SocketAddr, AttemptError> {
-    let refused =
-        |reason| AttemptError::Redirect { address: text.chars().take(300).collect(), reason };
+fn redirected(login: &Login, known: &Mutex<Vec<SocketAddr>>, text: &str) -> Result<SocketAddr, AttemptError> {
+    let refused = |reason| AttemptError::Redirect {
+        address: text.chars().take(300).collect(),
+        reason,
+    };
     let portal = text.split(',').next().unwrap_or_default().parse::<Portal>();
     let portal = portal.map_err(|_| refused("it is not an address"))?;
-    let address = portal.address().ok_or_else(|| refused("it is a host name; only numeric addresses are followed"))?;
+    let address = portal
+        .address()
+        .ok_or_else(|| refused("it is a host name; only numeric addresses are followed"))?;
     let allowed = login.redirects == RedirectPolicy::AnyAddress || lock(known).contains(&address);
     if !allowed {
-        return Err(refused("it is not among the configured portals; add it to them if it is right"));
+        return Err(refused(
+            "it is not among the configured portals; add it to them if it is right",
+        ));
     }
     Ok(address)
 }
@@ -323,7 +354,10 @@ async fn tcp_connect(address: SocketAddr, bind: Option<&Bind>) -> Result<TcpStre
             Some(Bind::Address(ip)) => format!("source address {ip}"),
             None => String::new(),
         };
-        AttemptError::Bind { what, reason: error.to_string() }
+        AttemptError::Bind {
+            what,
+            reason: error.to_string(),
+        }
     })?;
     let stream = socket.connect(address).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(failed)?;
@@ -352,7 +386,13 @@ async fn log_in(login: &Login, mut stream: TcpStream) -> Result<Outcome, Attempt
                 return Err(AttemptError::Lost("the target closed the connection".to_owned()));
             }
         };
-        match machine.handle(response)? {
+        let step = machine.handle(response).map_err(|error| match error {
+            LoginError::Refused {
+                status: LoginStatus::INITIATOR_ERROR,
+            } if login.chap.is_none() => AttemptError::PerhapsChapRequired(error),
+            error => error.into(),
+        })?;
+        match step {
             InitiatorStep::Send(next) => request = next,
             InitiatorStep::Redirect { address, .. } => return Ok(Outcome::Redirect(address)),
             InitiatorStep::Done(parameters) => {

@@ -42,16 +42,31 @@ pub struct TargetRecord {
 ///
 /// # Errors
 /// [`DiscoverError`], at the latest at `deadline`.
-pub async fn discover(config: DiscoveryConfig, deadline: Instant) -> Result<Vec<TargetRecord>, DiscoverError> {
+pub async fn discover(
+    config: DiscoveryConfig,
+    deadline: Instant,
+) -> Result<Vec<TargetRecord>, DiscoverError> {
     let connected = connect(&Arc::new(Login::from(&config)), None, deadline).await?;
-    let Connected { stream, decoder, parameters, portal, address } = connected;
-    let lost = |reason: String| DiscoverError::Lost { portal: portal.clone(), reason };
+    let Connected {
+        stream,
+        decoder,
+        parameters,
+        portal,
+        address,
+    } = connected;
+    let lost = |reason: String| DiscoverError::Lost {
+        portal: portal.clone(),
+        reason,
+    };
     let mut connection = Connection::new(Instant::now(), parameters, Settings::default());
     let question = Bytes::from_static(b"SendTargets=All\0");
-    connection.text(question).map_err(|error| lost(error.to_string()))?;
+    connection
+        .text(question)
+        .map_err(|error| lost(error.to_string()))?;
     let mut link = Link::new(stream, decoder, connection);
 
-    let answer = match tokio::time::timeout_at(deadline.into(), poll_fn(|cx| poll_event(&mut link, cx))).await {
+    let answer = match tokio::time::timeout_at(deadline.into(), poll_fn(|cx| poll_event(&mut link, cx))).await
+    {
         Ok(Ok(Event::Text { answer, .. })) => answer,
         Ok(Ok(_)) => None,
         Ok(Err(error)) => return Err(lost(error.to_string())),
@@ -60,28 +75,47 @@ pub async fn discover(config: DiscoveryConfig, deadline: Instant) -> Result<Vec<
     if link.connection.logout().is_ok() {
         // A target that does not confirm the end of a discovery does no harm: the connection is closed all the same.
         let until = deadline.min(Instant::now() + LOGOUT_WAIT);
-        let _confirmed =
-            tokio::time::timeout_at(until.into(), poll_fn(|cx| poll_event(&mut link, cx))).await;
+        let _confirmed = tokio::time::timeout_at(until.into(), poll_fn(|cx| poll_event(&mut link, cx))).await;
     }
 
-    let unusable = |reason: String| DiscoverError::Answer { portal: portal.clone(), reason };
+    let unusable = |reason: String| DiscoverError::Answer {
+        portal: portal.clone(),
+        reason,
+    };
     let answer = answer.ok_or_else(|| unusable("the target rejects the question".to_owned()))?;
-    let pairs = KeyValues::parse(&answer, TextLimits::SEND_TARGETS).map_err(|error| unusable(error.to_string()))?;
+    let pairs =
+        KeyValues::parse(&answer, TextLimits::SEND_TARGETS).map_err(|error| unusable(error.to_string()))?;
     let targets = SendTargets::from_pairs(&pairs).map_err(|error| unusable(error.to_string()))?;
     for refused in &targets.refused {
         tracing::warn!(%portal, %refused, "a record of a discovery is passed over");
     }
-    let here = PortalAddress { portal: Portal::from_address(address), target_portal_group_tag: None };
-    Ok(targets.records.into_iter().map(|record| to_record(record, &here)).collect())
+    let here = PortalAddress {
+        portal: Portal::from_address(address),
+        target_portal_group_tag: None,
+    };
+    Ok(targets
+        .records
+        .into_iter()
+        .map(|record| to_record(record, &here))
+        .collect())
 }
 
 fn to_record(record: longshore_iscsi::text::TargetRecord, here: &PortalAddress) -> TargetRecord {
     let mut portals: Vec<PortalAddress> = Vec::new();
     for address in &record.addresses {
-        match address.to_string().split(',').next().unwrap_or_default().parse::<Portal>() {
+        match address
+            .to_string()
+            .split(',')
+            .next()
+            .unwrap_or_default()
+            .parse::<Portal>()
+        {
             Ok(portal) => {
                 let target_portal_group_tag = address.portal_group_tag;
-                portals.push(PortalAddress { portal, target_portal_group_tag });
+                portals.push(PortalAddress {
+                    portal,
+                    target_portal_group_tag,
+                });
             }
             Err(error) => tracing::warn!(target = %record.name, %error, "a portal is passed over"),
         }
@@ -89,7 +123,10 @@ fn to_record(record: longshore_iscsi::text::TargetRecord, here: &PortalAddress) 
     if record.addresses.is_empty() {
         portals.push(here.clone());
     }
-    TargetRecord { name: record.name, portals }
+    TargetRecord {
+        name: record.name,
+        portals,
+    }
 }
 
 /// The next event that is an answer.

@@ -43,6 +43,11 @@ pub enum AttemptError {
     /// The login failed.
     #[error(transparent)]
     Login(#[from] LoginError),
+    /// The target refused a login without credentials and did not say why.
+    #[error(
+        "{0}; no CHAP name and secret are given, and targets such as tgt refuse in this way when they demand them"
+    )]
+    PerhapsChapRequired(LoginError),
     /// The target sends us elsewhere, and we do not go.
     #[error("the target redirects to {address:?}, which is not followed: {reason}")]
     Redirect {
@@ -65,6 +70,7 @@ impl AttemptError {
             AttemptError::Timeout(_) => LoginFailureKind::Timeout,
             AttemptError::Redirect { .. } => LoginFailureKind::Redirect,
             AttemptError::Frame(_) | AttemptError::Pdu(_) => LoginFailureKind::Protocol,
+            AttemptError::PerhapsChapRequired(_) => LoginFailureKind::Authentication,
             AttemptError::Login(error) => of_login(error),
         }
     }
@@ -144,7 +150,11 @@ impl LoginFailure {
     /// The most telling kind: a portal that answered counts more than one that did not.
     #[must_use]
     pub fn kind(&self) -> LoginFailureKind {
-        self.failures.iter().map(|failure| failure.error.kind()).max().unwrap_or(LoginFailureKind::NoPortal)
+        self.failures
+            .iter()
+            .map(|failure| failure.error.kind())
+            .max()
+            .unwrap_or(LoginFailureKind::NoPortal)
     }
 }
 
@@ -152,7 +162,11 @@ fn list(failures: &[PortalFailure]) -> String {
     if failures.is_empty() {
         return "no portal is configured".to_owned();
     }
-    failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    failures
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// Why a discovery gave no list of targets.
@@ -219,7 +233,9 @@ pub enum TransportError {
         reason: String,
     },
     /// The data came damaged again and again (CRC32C).
-    #[error("data digest errors in {attempts} attempts of {what}; look at the network between here and the target")]
+    #[error(
+        "data digest errors in {attempts} attempts of {what}; look at the network between here and the target"
+    )]
     DataDigest {
         /// What was asked.
         what: String,
@@ -246,7 +262,9 @@ pub enum UnitError {
     #[error("the unit is fenced: {0}")]
     Fenced(Condition),
     /// The target has no unit at this LUN.
-    #[error("the target has no unit at LUN {lun}: {reason}; check the LUN number and the target's access list")]
+    #[error(
+        "the target has no unit at LUN {lun}: {reason}; check the LUN number and the target's access list"
+    )]
     NoSuchLun {
         /// The LUN asked for.
         lun: String,
@@ -272,7 +290,9 @@ pub enum UnitError {
         reason: String,
     },
     /// The range is outside the unit or not aligned to its blocks.
-    #[error("the range of {len} bytes at {offset} is not within the unit's {size_bytes} bytes in blocks of {block_size_bytes}")]
+    #[error(
+        "the range of {len} bytes at {offset} is not within the unit's {size_bytes} bytes in blocks of {block_size_bytes}"
+    )]
     Range {
         /// Byte offset.
         offset: u64,

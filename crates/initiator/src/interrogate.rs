@@ -46,14 +46,24 @@ pub(crate) fn is_reset(sense: &Sense) -> bool {
 
 impl<'a> Ask<'a> {
     pub(crate) fn new(session: &'a Session, lun: Lun, origin: Origin, deadline: Instant) -> Self {
-        Ask { session, lun, origin, deadline, reset_seen: false }
+        Ask {
+            session,
+            lun,
+            origin,
+            deadline,
+            reset_seen: false,
+        }
     }
 
     /// Sends a command until the unit has an answer that is not a unit attention or "becoming ready".
     pub(crate) async fn answer(&mut self, cdb: Cdb, data: Data, what: &str) -> Result<Response, UnitError> {
         let mut attentions = 0;
         loop {
-            let command = Command { lun: self.lun, cdb, data: data.clone() };
+            let command = Command {
+                lun: self.lun,
+                cdb,
+                data: data.clone(),
+            };
             let what = format!("{what} to LUN {}", self.lun);
             let pending = self.session.submit(command, self.origin, Some(self.deadline));
             let response = pending.wait(what.clone(), self.deadline, self.session).await?;
@@ -75,7 +85,13 @@ impl<'a> Ask<'a> {
                     }
                     tokio::time::sleep_until(wake.into()).await;
                 }
-                sense => return Err(UnitError::Scsi { what, status: response.status, sense }),
+                sense => {
+                    return Err(UnitError::Scsi {
+                        what,
+                        status: response.status,
+                        sense,
+                    });
+                }
             }
         }
     }
@@ -97,7 +113,11 @@ impl<'a> Ask<'a> {
     }
 
     fn malformed(&self, what: &'static str, error: impl ToString) -> UnitError {
-        UnitError::Malformed { lun: self.lun.to_string(), what, reason: error.to_string() }
+        UnitError::Malformed {
+            lun: self.lun.to_string(),
+            what,
+            reason: error.to_string(),
+        }
     }
 }
 
@@ -110,29 +130,54 @@ pub(crate) async fn unit(
     let mut ask = Ask::new(session, lun, Origin::Control, deadline);
     let inquiry = standard_inquiry(&mut ask).await?;
     if inquiry.device_type() != DIRECT_ACCESS {
-        return Err(UnitError::NotADisk { lun: lun.to_string(), device_type: inquiry.device_type() });
+        return Err(UnitError::NotADisk {
+            lun: lun.to_string(),
+            device_type: inquiry.device_type(),
+        });
     }
-    ask.answer(Cdb::TestUnitReady, Data::None, "TEST UNIT READY").await?;
+    ask.answer(Cdb::TestUnitReady, Data::None, "TEST UNIT READY")
+        .await?;
     let pages = supported_pages(&mut ask).await?;
     let serial = match pages.contains(&vpd::UNIT_SERIAL_NUMBER) {
         true => {
-            let page = ask.vpd(vpd::UNIT_SERIAL_NUMBER, "INQUIRY (VPD page 0x80)").await?;
-            vpd::parse_unit_serial_number(&page).ok().filter(|serial| !serial.is_empty())
+            let page = ask
+                .vpd(vpd::UNIT_SERIAL_NUMBER, "INQUIRY (VPD page 0x80)")
+                .await?;
+            vpd::parse_unit_serial_number(&page)
+                .ok()
+                .filter(|serial| !serial.is_empty())
         }
         false => None,
     };
     let wwid = wwid(&mut ask).await?;
     let geometry = geometry(&mut ask, &pages).await?;
-    let StandardInquiry { vendor, product, revision, .. } = inquiry;
-    Ok((Identity { wwid, vendor, product, revision, serial }, geometry))
+    let StandardInquiry {
+        vendor,
+        product,
+        revision,
+        ..
+    } = inquiry;
+    Ok((
+        Identity {
+            wwid,
+            vendor,
+            product,
+            revision,
+            serial,
+        },
+        geometry,
+    ))
 }
 
 async fn standard_inquiry(ask: &mut Ask<'_>) -> Result<StandardInquiry, UnitError> {
-    let no_such_lun = |lun: Lun, reason: String| UnitError::NoSuchLun { lun: lun.to_string(), reason };
+    let no_such_lun = |lun: Lun, reason: String| UnitError::NoSuchLun {
+        lun: lun.to_string(),
+        reason,
+    };
     let bytes = match ask.data(Cdb::inquiry(96), 96, "INQUIRY").await {
-        Err(UnitError::Scsi { sense: Some(sense), .. })
-            if sense.is(SenseKey::IllegalRequest, Asc::LOGICAL_UNIT_NOT_SUPPORTED) =>
-        {
+        Err(UnitError::Scsi {
+            sense: Some(sense), ..
+        }) if sense.is(SenseKey::IllegalRequest, Asc::LOGICAL_UNIT_NOT_SUPPORTED) => {
             return Err(no_such_lun(ask.lun, sense.to_string()));
         }
         result => result?,
@@ -149,14 +194,18 @@ async fn standard_inquiry(ask: &mut Ask<'_>) -> Result<StandardInquiry, UnitErro
 fn unless_illegal<T>(result: Result<T, UnitError>) -> Result<Option<T>, UnitError> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(UnitError::Scsi { sense: Some(sense), .. }) if sense.key == SenseKey::IllegalRequest => Ok(None),
+        Err(UnitError::Scsi {
+            sense: Some(sense), ..
+        }) if sense.key == SenseKey::IllegalRequest => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 async fn supported_pages(ask: &mut Ask<'_>) -> Result<Vec<u8>, UnitError> {
     let page = unless_illegal(ask.vpd(vpd::SUPPORTED_PAGES, "INQUIRY (VPD page 0x00)").await)?;
-    Ok(page.and_then(|page| vpd::parse_supported_pages(&page).ok()).unwrap_or_default())
+    Ok(page
+        .and_then(|page| vpd::parse_supported_pages(&page).ok())
+        .unwrap_or_default())
 }
 
 /// The unit's identity, asked live. `None`: it has no usable designator. A malformed page is an error, not "none".
@@ -183,8 +232,8 @@ pub(crate) async fn verify(
         return Ok(Err(Condition::IdentityChanged { expected, found }));
     }
     // Without a WWID the names are all that there is to compare.
-    let same = (inquiry.vendor == expected.vendor && inquiry.product == expected.product)
-        || expected.wwid.is_some();
+    let same =
+        (inquiry.vendor == expected.vendor && inquiry.product == expected.product) || expected.wwid.is_some();
     if !same {
         let expected = format!("{} {}", expected.vendor, expected.product);
         let found = format!("{} {}", inquiry.vendor, inquiry.product);
@@ -199,31 +248,45 @@ async fn capacity(ask: &mut Ask<'_>) -> Result<Capacity, UnitError> {
         return Capacity::parse_16(&bytes).map_err(|error| ask.malformed("READ CAPACITY(16)", error));
     }
     let len = longshore_scsi::capacity::READ_CAPACITY_10_LEN as u32;
-    let bytes = ask.data(Cdb::read_capacity_10(), len, "READ CAPACITY(10)").await?;
+    let bytes = ask
+        .data(Cdb::read_capacity_10(), len, "READ CAPACITY(10)")
+        .await?;
     Capacity::parse_10(&bytes).map_err(|error: CapacityError| ask.malformed("READ CAPACITY(10)", error))
 }
 
 /// Write protection and cache mode. A unit that does not tell its cache mode is taken to have a volatile cache.
 async fn write_mode(ask: &mut Ask<'_>) -> Result<(bool, bool), UnitError> {
-    let six = ask.data(Cdb::mode_sense_6(mode::CACHING, 252), 252, "MODE SENSE(6)").await;
+    let six = ask
+        .data(Cdb::mode_sense_6(mode::CACHING, 252), 252, "MODE SENSE(6)")
+        .await;
     let (form, bytes) = match unless_illegal(six)? {
         Some(bytes) => (Form::Six, Some(bytes)),
         None => {
-            let ten = ask.data(Cdb::mode_sense_10(mode::CACHING, 512), 512, "MODE SENSE(10)").await;
+            let ten = ask
+                .data(Cdb::mode_sense_10(mode::CACHING, 512), 512, "MODE SENSE(10)")
+                .await;
             (Form::Ten, unless_illegal(ten)?)
         }
     };
-    let Some(bytes) = bytes else { return Ok((false, true)) };
+    let Some(bytes) = bytes else {
+        return Ok((false, true));
+    };
     let parameters =
         ModeParameters::parse_sense(form, &bytes).map_err(|error| ask.malformed("MODE SENSE", error))?;
-    Ok((parameters.write_protected, parameters.write_cache_enabled().unwrap_or(true)))
+    Ok((
+        parameters.write_protected,
+        parameters.write_cache_enabled().unwrap_or(true),
+    ))
 }
 
 async fn geometry(ask: &mut Ask<'_>, pages: &[u8]) -> Result<Geometry, UnitError> {
     let capacity = capacity(ask).await?;
     let block = u64::from(capacity.block_size_bytes);
     if !(512..=65_536).contains(&block) || !block.is_power_of_two() {
-        return Err(ask.malformed("READ CAPACITY", format!("blocks of {block} bytes are not supported")));
+        return Err(ask.malformed(
+            "READ CAPACITY",
+            format!("blocks of {block} bytes are not supported"),
+        ));
     }
     let limits = match pages.contains(&vpd::BLOCK_LIMITS) {
         true => BlockLimits::parse(&ask.vpd(vpd::BLOCK_LIMITS, "INQUIRY (VPD page 0xB0)").await?).ok(),
@@ -231,7 +294,9 @@ async fn geometry(ask: &mut Ask<'_>, pages: &[u8]) -> Result<Geometry, UnitError
     };
     let provisioning = match pages.contains(&vpd::LOGICAL_BLOCK_PROVISIONING) {
         true => {
-            let page = ask.vpd(vpd::LOGICAL_BLOCK_PROVISIONING, "INQUIRY (VPD page 0xB2)").await?;
+            let page = ask
+                .vpd(vpd::LOGICAL_BLOCK_PROVISIONING, "INQUIRY (VPD page 0xB2)")
+                .await?;
             LogicalBlockProvisioning::parse(&page).ok()
         }
         false => None,
@@ -249,7 +314,8 @@ async fn geometry(ask: &mut Ask<'_>, pages: &[u8]) -> Result<Geometry, UnitError
     let reads_zero = provisioning.as_ref().is_some_and(|page| page.reads_zeros != 0);
     Ok(Geometry {
         block_size_bytes: capacity.block_size_bytes,
-        physical_block_size_bytes: capacity.block_size_bytes << u32::from(capacity.physical_block_exponent.min(8)),
+        physical_block_size_bytes: capacity.block_size_bytes
+            << u32::from(capacity.physical_block_exponent.min(8)),
         size_bytes: capacity.size_bytes(),
         read_only,
         write_cache,
@@ -274,5 +340,10 @@ pub(crate) async fn refresh(
         return Ok(Err(Condition::BlockSizeChanged { was_bytes, now_bytes }));
     }
     let (read_only, write_cache) = write_mode(ask).await?;
-    Ok(Ok(Geometry { size_bytes: capacity.size_bytes(), read_only, write_cache, ..known }))
+    Ok(Ok(Geometry {
+        size_bytes: capacity.size_bytes(),
+        read_only,
+        write_cache,
+        ..known
+    }))
 }

@@ -54,7 +54,12 @@ impl Unit {
     /// There is no partial result.
     pub async fn read(&self, offset: u64, len: u32) -> Result<Segments, UnitError> {
         let geometry = self.checked(offset, u64::from(len))?;
-        let pieces = pieces(offset, u64::from(len), u64::from(geometry.max_transfer_bytes), geometry);
+        let pieces = pieces(
+            offset,
+            u64::from(len),
+            u64::from(geometry.max_transfer_bytes),
+            geometry,
+        );
         let mut all = Segments::new();
         let mut waiting = Vec::new();
         for (lba, blocks, bytes) in pieces {
@@ -79,11 +84,17 @@ impl Unit {
         let geometry = self.checked_write(offset, data.len() as u64)?;
         let mut rest = data;
         let mut waiting = Vec::new();
-        for (lba, blocks, bytes) in
-            pieces(offset, rest.len() as u64, u64::from(geometry.max_transfer_bytes), geometry)
-        {
+        for (lba, blocks, bytes) in pieces(
+            offset,
+            rest.len() as u64,
+            u64::from(geometry.max_transfer_bytes),
+            geometry,
+        ) {
             let piece = rest.split_to((bytes as usize).min(rest.len()));
-            waiting.push((self.start(Cdb::write(lba, blocks, false), Data::Out(piece)), bytes));
+            waiting.push((
+                self.start(Cdb::write(lba, blocks, false), Data::Out(piece)),
+                bytes,
+            ));
         }
         self.full_writes(waiting, "WRITE").await
     }
@@ -126,7 +137,10 @@ impl Unit {
         if geometry.write_same {
             match self.write_same(offset, len, false, geometry).await {
                 Err(UnitError::Unsupported { .. }) => {
-                    self.shared.set_geometry(Geometry { write_same: false, ..self.geometry() });
+                    self.shared.set_geometry(Geometry {
+                        write_same: false,
+                        ..self.geometry()
+                    });
                 }
                 result => return result,
             }
@@ -135,7 +149,11 @@ impl Unit {
         let piece_bytes = ZEROES_BYTES.min(u64::from(geometry.max_transfer_bytes));
         for (lba, blocks, bytes) in pieces(offset, len, piece_bytes, geometry) {
             let data = Data::Out(zeroes.slice(..bytes as usize));
-            self.full_writes(vec![(self.start(Cdb::write(lba, blocks, false), data), bytes)], "WRITE").await?;
+            self.full_writes(
+                vec![(self.start(Cdb::write(lba, blocks, false), data), bytes)],
+                "WRITE",
+            )
+            .await?;
         }
         Ok(())
     }
@@ -148,11 +166,16 @@ impl Unit {
     pub async fn discard(&self, offset: u64, len: u64) -> Result<(), UnitError> {
         let geometry = self.checked_write(offset, len)?;
         if !(geometry.unmap && geometry.write_same && geometry.unmapped_reads_zero) {
-            return Err(UnitError::Unsupported { what: "discard with zeros afterwards" });
+            return Err(UnitError::Unsupported {
+                what: "discard with zeros afterwards",
+            });
         }
         let result = self.write_same(offset, len, true, geometry).await;
         if matches!(result, Err(UnitError::Unsupported { .. })) {
-            self.shared.set_geometry(Geometry { unmap: false, ..self.geometry() });
+            self.shared.set_geometry(Geometry {
+                unmap: false,
+                ..self.geometry()
+            });
         }
         result
     }
@@ -169,12 +192,15 @@ impl Unit {
             let pending = self.start(Cdb::write_same_16(lba, blocks, unmap), Data::Out(block.clone()));
             let moved = geometry.block_size_bytes;
             match self.full_writes(vec![(pending, moved)], "WRITE SAME").await {
-                Err(UnitError::Scsi { sense: Some(sense), .. })
-                    if sense.key == SenseKey::IllegalRequest
-                        && [Asc::INVALID_COMMAND_OPERATION_CODE, Asc::INVALID_FIELD_IN_CDB]
-                            .contains(&Asc(sense.asc, sense.ascq)) =>
+                Err(UnitError::Scsi {
+                    sense: Some(sense), ..
+                }) if sense.key == SenseKey::IllegalRequest
+                    && [Asc::INVALID_COMMAND_OPERATION_CODE, Asc::INVALID_FIELD_IN_CDB]
+                        .contains(&Asc(sense.asc, sense.ascq)) =>
                 {
-                    return Err(UnitError::Unsupported { what: "WRITE SAME(16)" });
+                    return Err(UnitError::Unsupported {
+                        what: "WRITE SAME(16)",
+                    });
                 }
                 result => result?,
             }
@@ -183,14 +209,26 @@ impl Unit {
     }
 
     fn start(&self, cdb: Cdb, data: Data) -> Pending {
-        self.session.submit(Command { lun: self.shared.lun, cdb, data }, Origin::Data, None)
+        self.session.submit(
+            Command {
+                lun: self.shared.lun,
+                cdb,
+                data,
+            },
+            Origin::Data,
+            None,
+        )
     }
 
     async fn full_read(&self, pending: Pending, asked: u32) -> Result<Segments, UnitError> {
         let Response { data, .. } = pending.forever(&self.session).await?;
         if data.len() != asked as usize {
             let moved = u32::try_from(data.len()).unwrap_or(u32::MAX);
-            return Err(UnitError::Short { what: "READ".into(), asked, moved });
+            return Err(UnitError::Short {
+                what: "READ".into(),
+                asked,
+                moved,
+            });
         }
         Ok(data)
     }
@@ -200,9 +238,16 @@ impl Unit {
         let mut result = Ok(());
         for (pending, asked) in waiting {
             let one = match pending.forever(&self.session).await {
-                Ok(Response { underflow_bytes: missing, .. }) if missing > 0 => {
+                Ok(Response {
+                    underflow_bytes: missing,
+                    ..
+                }) if missing > 0 => {
                     let moved = asked.saturating_sub(missing);
-                    Err(UnitError::Short { what: what.into(), asked, moved })
+                    Err(UnitError::Short {
+                        what: what.into(),
+                        asked,
+                        moved,
+                    })
                 }
                 Ok(_) => Ok(()),
                 Err(error) => Err(error),
@@ -214,7 +259,11 @@ impl Unit {
 
     fn checked_write(&self, offset: u64, len: u64) -> Result<Geometry, UnitError> {
         let geometry = self.checked(offset, len)?;
-        if geometry.read_only { Err(UnitError::ReadOnly) } else { Ok(geometry) }
+        if geometry.read_only {
+            Err(UnitError::ReadOnly)
+        } else {
+            Ok(geometry)
+        }
     }
 
     /// The range lies within the unit and on block boundaries, and the unit is not fenced.
@@ -225,7 +274,12 @@ impl Unit {
         let inside = offset.checked_add(len).is_some_and(|end| end <= size_bytes);
         if !inside || offset % block != 0 || len % block != 0 {
             let block_size_bytes = geometry.block_size_bytes;
-            return Err(UnitError::Range { offset, len, size_bytes, block_size_bytes });
+            return Err(UnitError::Range {
+                offset,
+                len,
+                size_bytes,
+                block_size_bytes,
+            });
         }
         Ok(geometry)
     }
@@ -237,5 +291,10 @@ fn pieces(offset: u64, len: u64, piece_bytes: u64, geometry: Geometry) -> Pieces
     let block = u64::from(block_size_bytes);
     let most = block.saturating_mul(u64::from(u32::MAX));
     let piece_bytes = (piece_bytes.clamp(block, most) / block) * block;
-    Pieces { offset, left: len, piece_bytes, block_size_bytes }
+    Pieces {
+        offset,
+        left: len,
+        piece_bytes,
+        block_size_bytes,
+    }
 }

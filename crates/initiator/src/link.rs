@@ -41,7 +41,13 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(stream: TcpStream, decoder: Decoder, connection: Connection) -> Self {
-        Link { stream, decoder, connection, frames: VecDeque::new(), queued_bytes: 0 }
+        Link {
+            stream,
+            decoder,
+            connection,
+            frames: VecDeque::new(),
+            queued_bytes: 0,
+        }
     }
 
     /// Whether a command that is submitted now would be written soon.
@@ -58,7 +64,9 @@ impl Link {
         let digests = self.connection.parameters().digests;
         let mut any = false;
         while self.has_queue_room() {
-            let Some(pdu) = self.connection.poll_transmit() else { break };
+            let Some(pdu) = self.connection.poll_transmit() else {
+                break;
+            };
             let frame = encode(pdu, digests);
             self.queued_bytes += frame.len();
             self.frames.push_back(frame);

@@ -38,7 +38,10 @@ pub struct PortalError {
 impl Portal {
     /// The portal at a numeric address.
     pub fn from_address(address: SocketAddr) -> Self {
-        Portal { host: Host::Address(address.ip()), port: address.port() }
+        Portal {
+            host: Host::Address(address.ip()),
+            port: address.port(),
+        }
     }
 
     /// The numeric address, when there is nothing to look up.
@@ -55,12 +58,17 @@ impl FromStr for Portal {
 
     /// Reads `host`, `host:port`, `a.b.c.d`, `a.b.c.d:port`, `[v6]`, `[v6]:port`, and a bare IPv6 address.
     fn from_str(text: &str) -> Result<Self, PortalError> {
-        let wrong = |reason| PortalError { text: text.chars().take(300).collect(), reason };
+        let wrong = |reason| PortalError {
+            text: text.chars().take(300).collect(),
+            reason,
+        };
         if text.is_empty() {
             return Err(wrong("it is empty"));
         }
         if let Some(rest) = text.strip_prefix('[') {
-            let (inner, after) = rest.split_once(']').ok_or_else(|| wrong("the bracket is not closed"))?;
+            let (inner, after) = rest
+                .split_once(']')
+                .ok_or_else(|| wrong("the bracket is not closed"))?;
             let ip = inner
                 .parse::<Ipv6Addr>()
                 .map_err(|_| wrong("what stands in brackets is not an IPv6 address"))?;
@@ -69,10 +77,16 @@ impl FromStr for Portal {
                 None if after.is_empty() => DEFAULT_PORT,
                 None => return Err(wrong("only a colon and a port may follow the bracket")),
             };
-            return Ok(Portal { host: Host::Address(IpAddr::V6(ip)), port });
+            return Ok(Portal {
+                host: Host::Address(IpAddr::V6(ip)),
+                port,
+            });
         }
         if let Ok(ip) = text.parse::<Ipv6Addr>() {
-            return Ok(Portal { host: Host::Address(IpAddr::V6(ip)), port: DEFAULT_PORT });
+            return Ok(Portal {
+                host: Host::Address(IpAddr::V6(ip)),
+                port: DEFAULT_PORT,
+            });
         }
         let (host, port) = match text.split_once(':') {
             Some((_, port)) if port.contains(':') => {
@@ -118,7 +132,11 @@ fn parse_host(text: &str) -> Result<Host, &'static str> {
             return Err("the host name has a character that host names do not have");
         }
     }
-    if name.rsplit('.').next().is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit())) {
+    if name
+        .rsplit('.')
+        .next()
+        .is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit()))
+    {
         return Err("it looks like an IPv4 address but is none");
     }
     Ok(Host::Name(name.to_ascii_lowercase()))

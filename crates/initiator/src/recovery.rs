@@ -93,23 +93,33 @@ async fn attempt(session: &Session, job: &mut Job) -> Result<Recovered, Stop> {
     job.reset_seen |= ask.reset_seen;
     facts?;
     if !job.reset_seen {
-        return Ok(Recovered::Same { replayed: 0, lost: None });
+        return Ok(Recovered::Same {
+            replayed: 0,
+            lost: None,
+        });
     }
     replay(session, job).await
 }
 
 async fn interrogate_again(ask: &mut Ask<'_>, unit: &UnitShared) -> Result<(), Stop> {
-    interrogate::verify(ask, &unit.identity).await?.map_err(Stop::Fence)?;
+    interrogate::verify(ask, &unit.identity)
+        .await?
+        .map_err(Stop::Fence)?;
     // Only now, since INQUIRY leaves unit attentions where they are.
-    ask.answer(Cdb::TestUnitReady, Data::None, "TEST UNIT READY").await?;
-    let geometry = interrogate::refresh(ask, unit.geometry()).await?.map_err(Stop::Fence)?;
+    ask.answer(Cdb::TestUnitReady, Data::None, "TEST UNIT READY")
+        .await?;
+    let geometry = interrogate::refresh(ask, unit.geometry())
+        .await?
+        .map_err(Stop::Fence)?;
     unit.set_geometry(geometry);
     Ok(())
 }
 
 async fn reset_unit(session: &Session, unit: &UnitShared, deadline: Instant) -> Result<(), Stop> {
     let (reply, answer) = oneshot::channel();
-    session.send(Request::ResetUnit { lun: unit.lun, reply }).map_err(UnitError::from)?;
+    session
+        .send(Request::ResetUnit { lun: unit.lun, reply })
+        .map_err(UnitError::from)?;
     let done = tokio::time::timeout_at(deadline.into(), answer).await;
     if matches!(done, Ok(Ok(true))) {
         return Ok(());
@@ -137,7 +147,11 @@ async fn replay(session: &Session, job: &Job) -> Result<Recovered, Stop> {
                 Some(SenseKey::AbortedCommand) => true,
                 _ => false,
             };
-            let error = UnitError::Scsi { what, status: response.status, sense: response.sense };
+            let error = UnitError::Scsi {
+                what,
+                status: response.status,
+                sense: response.sense,
+            };
             if again {
                 return Err(error.into());
             }

@@ -61,9 +61,19 @@ mod tests {
     #[test]
     fn the_rules() {
         use ReplayClass::{AfterReinstatement, Always, Never};
-        let compare = Cdb::CompareAndWrite { protect: 0, dpo: false, fua: false, lba: 0, blocks: 1 };
-        let reserve =
-            Cdb::PersistentReserveOut { service_action: 1, scope: 0, kind: 5, parameter_list_length: 24 };
+        let compare = Cdb::CompareAndWrite {
+            protect: 0,
+            dpo: false,
+            fua: false,
+            lba: 0,
+            blocks: 1,
+        };
+        let reserve = Cdb::PersistentReserveOut {
+            service_action: 1,
+            scope: 0,
+            kind: 5,
+            parameter_list_length: 24,
+        };
         for (cdb, expected) in [
             (Cdb::read(0, 1), Always),
             (Cdb::inquiry(96), Always),
@@ -73,7 +83,13 @@ mod tests {
             (Cdb::read_capacity_10(), Always),
             (Cdb::report_luns(64), Always),
             (Cdb::mode_sense_6(8, 255), Always),
-            (Cdb::PersistentReserveIn { service_action: 0, allocation_length: 8 }, Always),
+            (
+                Cdb::PersistentReserveIn {
+                    service_action: 0,
+                    allocation_length: 8,
+                },
+                Always,
+            ),
             (Cdb::synchronize_cache(), Always),
             (Cdb::write(0, 1, false), AfterReinstatement),
             (Cdb::write_same_16(0, 1, true), AfterReinstatement),

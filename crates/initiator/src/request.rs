@@ -44,7 +44,14 @@ impl Entry {
         deadline: Option<Instant>,
         reply: oneshot::Sender<Result<Response, UnitError>>,
     ) -> Self {
-        Entry { command, origin, deadline, reply: Some(reply), failures: 0, busy: 0 }
+        Entry {
+            command,
+            origin,
+            deadline,
+            reply: Some(reply),
+            failures: 0,
+            busy: 0,
+        }
     }
 
     /// Answers whoever waits, if anybody still does.
@@ -67,13 +74,23 @@ pub(crate) enum Request {
     /// Send this command.
     Submit(Entry),
     /// A unit was opened: give it a gate, a place for retained writes, and recovery after each login.
-    Open { unit: Arc<UnitShared>, reply: oneshot::Sender<Result<Arc<UnitShared>, UnitError>> },
+    Open {
+        unit: Arc<UnitShared>,
+        reply: oneshot::Sender<Result<Arc<UnitShared>, UnitError>>,
+    },
     /// One handle of a unit is gone.
     Close { lun: Lun },
     /// LOGICAL UNIT RESET, for a recovery on another nexus.
     ResetUnit { lun: Lun, reply: oneshot::Sender<bool> },
     /// The recovery of a unit came to an end.
-    Recovered { lun: Lun, round: u64, outcome: Recovered },
+    Recovered {
+        lun: Lun,
+        round: u64,
+        outcome: Recovered,
+    },
     /// Log out.
-    Logout { deadline: Instant, reply: oneshot::Sender<Result<(), UnitError>> },
+    Logout {
+        deadline: Instant,
+        reply: oneshot::Sender<Result<(), UnitError>>,
+    },
 }

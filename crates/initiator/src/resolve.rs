@@ -47,11 +47,18 @@ pub(crate) async fn resolve(portal: &Portal, deadline: Instant) -> Result<Vec<So
         Ok(found) => found?,
         Err(_elapsed) => return Err(ResolveError::Deadline { name: name.clone() }),
     };
-    Ok(found.into_iter().take(ADDRESSES_MAX).map(|ip| SocketAddr::new(ip, portal.port)).collect())
+    Ok(found
+        .into_iter()
+        .take(ADDRESSES_MAX)
+        .map(|ip| SocketAddr::new(ip, portal.port))
+        .collect())
 }
 
 async fn look_up(name: &str) -> Result<Vec<IpAddr>, ResolveError> {
-    let not_found = |reason: String| ResolveError::NotFound { name: name.to_owned(), reason };
+    let not_found = |reason: String| ResolveError::NotFound {
+        name: name.to_owned(),
+        reason,
+    };
     // Without a readable resolv.conf there is still /etc/hosts.
     let (config, mut options) = hickory_resolver::system_conf::read_system_conf()
         .unwrap_or_else(|_| (ResolverConfig::new(), ResolverOpts::default()));
@@ -60,7 +67,11 @@ async fn look_up(name: &str) -> Result<Vec<IpAddr>, ResolveError> {
     options.cache_size = 0;
     let mut builder = TokioResolver::builder_with_config(config, TokioConnectionProvider::default());
     *builder.options_mut() = options;
-    let found = builder.build().lookup_ip(name).await.map_err(|error| not_found(error.to_string()))?;
+    let found = builder
+        .build()
+        .lookup_ip(name)
+        .await
+        .map_err(|error| not_found(error.to_string()))?;
     let mut addresses: Vec<IpAddr> = found.iter().collect();
     addresses.dedup();
     if addresses.is_empty() {
@@ -89,13 +100,20 @@ mod tests {
     async fn localhost_comes_from_the_hosts_file() {
         let portal: Portal = "localhost:860".parse().unwrap();
         let addresses = resolve(&portal, soon()).await.unwrap();
-        assert!(addresses.iter().all(|address| address.ip().is_loopback() && address.port() == 860));
+        assert!(
+            addresses
+                .iter()
+                .all(|address| address.ip().is_loopback() && address.port() == 860)
+        );
     }
 
     #[tokio::test]
     async fn a_name_that_cannot_exist_gives_its_name_and_a_remedy_f22() {
         let portal: Portal = "nas.invalid".parse().unwrap();
         let error = resolve(&portal, soon()).await.unwrap_err().to_string();
-        assert!(error.contains("nas.invalid") && error.contains("/etc/resolv.conf"), "{error}");
+        assert!(
+            error.contains("nas.invalid") && error.contains("/etc/resolv.conf"),
+            "{error}"
+        );
     }
 }

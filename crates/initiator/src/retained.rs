@@ -22,7 +22,12 @@ pub(crate) struct Retained {
 
 impl Retained {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Retained { writes: VecDeque::new(), bytes: 0, bytes_max, taken: 0 }
+        Retained {
+            writes: VecDeque::new(),
+            bytes: 0,
+            bytes_max,
+            taken: 0,
+        }
     }
 
     fn cost(command: &Command) -> usize {
@@ -94,7 +99,11 @@ mod tests {
 
     fn write(lba: u64, len: usize) -> Command {
         let data = Data::Out(Bytes::from(vec![0; len]));
-        Command { lun: Lun::default(), cdb: Cdb::write(lba, 1, false), data }
+        Command {
+            lun: Lun::default(),
+            cdb: Cdb::write(lba, 1, false),
+            data,
+        }
     }
 
     #[test]

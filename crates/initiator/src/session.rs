@@ -13,8 +13,8 @@ use crate::command::{Command, Data, Response};
 use crate::config::SessionConfig;
 use crate::connect::{Login, connect};
 use crate::error::{LoginFailure, TransportError, UnitError};
-use crate::interrogate::Ask;
 use crate::info::{SessionInfo, SessionState};
+use crate::interrogate::Ask;
 use crate::request::{Entry, Origin, Request};
 
 /// The longest REPORT LUNS answer that is taken: 4,095 LUNs.
@@ -53,8 +53,20 @@ impl Session {
         let (requests, receiver) = mpsc::unbounded_channel();
         let (state_sender, state) = watch::channel(SessionState::Up);
         let retained_bytes_max = config.retained_bytes_max;
-        let shared = Arc::new(Shared { requests, info: info.clone(), state, retained_bytes_max });
-        let actor = Actor::new(config, login, receiver, Arc::downgrade(&shared), info, state_sender);
+        let shared = Arc::new(Shared {
+            requests,
+            info: info.clone(),
+            state,
+            retained_bytes_max,
+        });
+        let actor = Actor::new(
+            config,
+            login,
+            receiver,
+            Arc::downgrade(&shared),
+            info,
+            state_sender,
+        );
         tokio::spawn(actor.run(connected));
         Ok(Session { shared })
     }
@@ -72,7 +84,11 @@ impl Session {
     /// is closed. A SCSI status, whichever, is an `Ok`.
     pub async fn execute(&self, command: Command, deadline: Instant) -> Result<Response, TransportError> {
         let what = format!("{:?} to LUN {}", command.cdb, command.lun);
-        match self.submit(command, Origin::Control, Some(deadline)).wait(what, deadline, self).await {
+        match self
+            .submit(command, Origin::Control, Some(deadline))
+            .wait(what, deadline, self)
+            .await
+        {
             Ok(response) => Ok(response),
             Err(UnitError::Transport(error)) => Err(error),
             Err(other) => Err(TransportError::Invalid(other.to_string())),
@@ -87,7 +103,9 @@ impl Session {
         let lun = Lun::default();
         let cdb = Cdb::report_luns(REPORT_LUNS_BYTES);
         let mut ask = Ask::new(self, lun, Origin::Control, deadline);
-        let response = ask.answer(cdb, Data::In(REPORT_LUNS_BYTES), "REPORT LUNS").await?;
+        let response = ask
+            .answer(cdb, Data::In(REPORT_LUNS_BYTES), "REPORT LUNS")
+            .await?;
         report_luns::parse(&response.data.into_bytes(), LUNS_MAX).map_err(|error| UnitError::Malformed {
             lun: lun.to_string(),
             what: "REPORT LUNS",
@@ -102,7 +120,12 @@ impl Session {
     /// time. The session is closed in any case.
     pub async fn logout(&self, deadline: Instant) -> Result<(), UnitError> {
         let (reply, answer) = oneshot::channel();
-        if self.shared.requests.send(Request::Logout { deadline, reply }).is_err() {
+        if self
+            .shared
+            .requests
+            .send(Request::Logout { deadline, reply })
+            .is_err()
+        {
             return Ok(());
         }
         answer.await.unwrap_or(Ok(()))
@@ -137,7 +160,9 @@ impl Session {
 
     pub(crate) fn closed(&self) -> TransportError {
         let reason = lock(&self.shared.info).last_error.clone();
-        TransportError::Closed { reason: reason.unwrap_or_else(|| "it was logged out".into()) }
+        TransportError::Closed {
+            reason: reason.unwrap_or_else(|| "it was logged out".into()),
+        }
     }
 }
 
@@ -157,13 +182,19 @@ impl Pending {
         match tokio::time::timeout_at(deadline.into(), self.answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_closed)) => Err(session.closed().into()),
-            Err(_elapsed) => Err(TransportError::Deadline { what, session: session.describe() }.into()),
+            Err(_elapsed) => Err(TransportError::Deadline {
+                what,
+                session: session.describe(),
+            }
+            .into()),
         }
     }
 
     /// Waits for a status for as long as the session exists.
     pub(crate) async fn forever(self, session: &Session) -> Result<Response, UnitError> {
-        self.answer.await.unwrap_or_else(|_closed| Err(session.closed().into()))
+        self.answer
+            .await
+            .unwrap_or_else(|_closed| Err(session.closed().into()))
     }
 }
 
@@ -174,7 +205,10 @@ impl Session {
             (SessionState::Reconnecting, Some(error)) => {
                 format!("session to {} is down: {error}", info.target_name)
             }
-            (state, _) => format!("session to {} through {} is {state:?}", info.target_name, info.portal),
+            (state, _) => format!(
+                "session to {} through {} is {state:?}",
+                info.target_name, info.portal
+            ),
         }
     }
 }

@@ -71,7 +71,9 @@ impl Slot {
         if self.gate != Gate::Open {
             return false;
         }
-        let Some(range) = written(&entry.command.cdb) else { return true };
+        let Some(range) = written(&entry.command.cdb) else {
+            return true;
+        };
         let meets = |other: &Range<u64>| other.start < range.end && range.start < other.end;
         let parked = self.parked.iter().filter_map(|entry| written(&entry.command.cdb));
         !self.retained.is_full() && !self.writing.iter().any(meets) && !parked.into_iter().any(|r| meets(&r))

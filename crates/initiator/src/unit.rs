@@ -93,11 +93,21 @@ impl Unit {
     /// [`UnitError::Scsi`] for commands that the unit fails, [`UnitError::Transport`] at `deadline`.
     pub async fn open(session: &Session, lun: Lun, deadline: Instant) -> Result<Unit, UnitError> {
         let (identity, geometry) = interrogate::unit(session, lun, deadline).await?;
-        let shared = Arc::new(UnitShared::new(lun, identity, geometry, session.retained_bytes_max()));
+        let shared = Arc::new(UnitShared::new(
+            lun,
+            identity,
+            geometry,
+            session.retained_bytes_max(),
+        ));
         let (reply, answer) = oneshot::channel();
         session.send(Request::Open { unit: shared, reply })?;
-        let shared = answer.await.unwrap_or_else(|_closed| Err(session.closed().into()))?;
-        Ok(Unit { session: session.clone(), shared })
+        let shared = answer
+            .await
+            .unwrap_or_else(|_closed| Err(session.closed().into()))?;
+        Ok(Unit {
+            session: session.clone(),
+            shared,
+        })
     }
 
     /// The LUN under which it was opened.
@@ -168,7 +178,9 @@ impl Unit {
     }
 
     pub(crate) fn check_fence(&self) -> Result<(), UnitError> {
-        self.shared.condition().map_or(Ok(()), |condition| Err(UnitError::Fenced(condition)))
+        self.shared
+            .condition()
+            .map_or(Ok(()), |condition| Err(UnitError::Fenced(condition)))
     }
 }
 

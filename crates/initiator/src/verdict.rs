@@ -67,7 +67,11 @@ fn on_data_status(entry: &mut Entry, response: Response) -> Verdict {
     }
     let fail = |entry: &Entry, response: Response| {
         let what = format!("{:?} to LUN {}", entry.command.cdb, entry.command.lun);
-        let error = UnitError::Scsi { what, status: response.status, sense: response.sense };
+        let error = UnitError::Scsi {
+            what,
+            status: response.status,
+            sense: response.sense,
+        };
         Verdict::Finish(Err(error))
     };
     match (response.status, response.sense) {
@@ -107,14 +111,21 @@ fn lacks_command(sense: Sense) -> bool {
 
 fn retry_some(entry: &mut Entry, give_up: impl FnOnce(&Entry) -> Verdict) -> Verdict {
     entry.failures += 1;
-    if entry.failures >= FAILURES_MAX { give_up(entry) } else { Verdict::Retry }
+    if entry.failures >= FAILURES_MAX {
+        give_up(entry)
+    } else {
+        Verdict::Retry
+    }
 }
 
 /// Judges a task that ended without a status.
 pub(crate) fn on_task_error(entry: &mut Entry, error: TaskError) -> Verdict {
     let what = || format!("{:?} to LUN {}", entry.command.cdb, entry.command.lun);
     let unknown = |reason: &str| {
-        let error = TransportError::OutcomeUnknown { what: what(), reason: reason.to_owned() };
+        let error = TransportError::OutcomeUnknown {
+            what: what(),
+            reason: reason.to_owned(),
+        };
         Verdict::Finish(Err(error.into()))
     };
     let is_data = matches!(entry.origin, Origin::Data | Origin::OwnFlush);
@@ -124,16 +135,21 @@ pub(crate) fn on_task_error(entry: &mut Entry, error: TaskError) -> Verdict {
         TaskError::NeverSent | TaskError::Aborted if is_data => Verdict::Retry,
         TaskError::NeverSent | TaskError::Aborted => {
             let session = "the session is up, but the target sent no status".to_owned();
-            Verdict::Finish(Err(TransportError::Deadline { what: what(), session }.into()))
+            Verdict::Finish(Err(TransportError::Deadline {
+                what: what(),
+                session,
+            }
+            .into()))
         }
         _ if !repeatable => unknown(&error.to_string()),
-        TaskError::DataDigest => {
-            retry_some(entry, |entry| {
-                let what = format!("{:?} to LUN {}", entry.command.cdb, entry.command.lun);
-                let error = TransportError::DataDigest { what, attempts: entry.failures };
-                Verdict::Finish(Err(error.into()))
-            })
-        }
+        TaskError::DataDigest => retry_some(entry, |entry| {
+            let what = format!("{:?} to LUN {}", entry.command.cdb, entry.command.lun);
+            let error = TransportError::DataDigest {
+                what,
+                attempts: entry.failures,
+            };
+            Verdict::Finish(Err(error.into()))
+        }),
         // The lost sense data may have been a unit attention that is told only once. A new login verifies everything.
         TaskError::SenseLost => Verdict::Reconnect("sense data came damaged (CRC32C)".to_owned()),
         TaskError::Rejected(RejectReason::LongOperationReject) => Verdict::RetryAfter(BUSY_WAIT_MAX),
@@ -141,7 +157,10 @@ pub(crate) fn on_task_error(entry: &mut Entry, error: TaskError) -> Verdict {
             entry.failures += 1;
             if entry.failures >= FAILURES_MAX {
                 let what = format!("{:?} to LUN {}", entry.command.cdb, entry.command.lun);
-                let error = TransportError::Rejected { what, reason: reason.to_string() };
+                let error = TransportError::Rejected {
+                    what,
+                    reason: reason.to_string(),
+                };
                 return Verdict::Finish(Err(error.into()));
             }
             // A rejected command leaves a gap in the CmdSNs that only a new login closes for certain.
@@ -151,7 +170,10 @@ pub(crate) fn on_task_error(entry: &mut Entry, error: TaskError) -> Verdict {
             entry.failures += 1;
             if entry.failures >= FAILURES_MAX {
                 let what = format!("{:?} to LUN {}", entry.command.cdb, entry.command.lun);
-                let error = TransportError::Aborted { what, attempts: entry.failures };
+                let error = TransportError::Aborted {
+                    what,
+                    attempts: entry.failures,
+                };
                 return Verdict::Finish(Err(error.into()));
             }
             Verdict::RetryAfter(BUSY_WAIT_MAX)

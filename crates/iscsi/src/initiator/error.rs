@@ -57,13 +57,26 @@ pub enum Violation {
     DataInForNonRead { tag: InitiatorTaskTag },
     /// A Data-In PDU is missing.
     #[error("DataSN {got} came where {expected} was due in task {tag} (§11.7.5)")]
-    DataSn { tag: InitiatorTaskTag, expected: u32, got: u32 },
+    DataSn {
+        tag: InitiatorTaskTag,
+        expected: u32,
+        got: u32,
+    },
     /// Data-In out of order, though DataPDUInOrder and DataSequenceInOrder are Yes.
     #[error("Data-In at offset {got} where {expected} was due in task {tag} (§11.7.6)")]
-    DataOffset { tag: InitiatorTaskTag, expected: u32, got: u32 },
+    DataOffset {
+        tag: InitiatorTaskTag,
+        expected: u32,
+        got: u32,
+    },
     /// More Data-In than the command asked for.
     #[error("Data-In of {len} bytes at offset {offset} exceeds the {expected} bytes of task {tag} (§11.7.6)")]
-    DataOverrun { tag: InitiatorTaskTag, offset: u32, len: u32, expected: u32 },
+    DataOverrun {
+        tag: InitiatorTaskTag,
+        offset: u32,
+        len: u32,
+        expected: u32,
+    },
     /// An R2T for a command that does not write, or that was not sent yet.
     #[error("R2T for task {tag}, which writes nothing (§11.8)")]
     R2tForNonWrite { tag: InitiatorTaskTag },
@@ -72,16 +85,33 @@ pub enum Violation {
     R2tAfterResponse { tag: InitiatorTaskTag },
     /// An R2T is missing.
     #[error("R2TSN {got} came where {expected} was due in task {tag} (§11.8.1)")]
-    R2tSn { tag: InitiatorTaskTag, expected: u32, got: u32 },
+    R2tSn {
+        tag: InitiatorTaskTag,
+        expected: u32,
+        got: u32,
+    },
     /// An R2T for bytes that the command does not have.
     #[error("R2T for {len} bytes at offset {offset} exceeds the {total} bytes of task {tag} (§11.8.4)")]
-    R2tRange { tag: InitiatorTaskTag, offset: u32, len: u32, total: u32 },
+    R2tRange {
+        tag: InitiatorTaskTag,
+        offset: u32,
+        len: u32,
+        total: u32,
+    },
     /// An R2T out of order, though DataSequenceInOrder is Yes.
     #[error("R2T at offset {got} where {expected} was due in task {tag} (§13.19)")]
-    R2tOffset { tag: InitiatorTaskTag, expected: u32, got: u32 },
+    R2tOffset {
+        tag: InitiatorTaskTag,
+        expected: u32,
+        got: u32,
+    },
     /// An R2T for more than MaxBurstLength, or for nothing.
     #[error("R2T for {len} bytes in task {tag}, where 1 to {max_burst_length} are legal (§11.8.4)")]
-    R2tLength { tag: InitiatorTaskTag, len: u32, max_burst_length: u32 },
+    R2tLength {
+        tag: InitiatorTaskTag,
+        len: u32,
+        max_burst_length: u32,
+    },
     /// More R2Ts than were negotiated.
     #[error("more than {max} R2Ts of task {tag} are open (§13.17)")]
     R2tCount { tag: InitiatorTaskTag, max: u16 },
@@ -90,7 +120,11 @@ pub enum Violation {
     NopFlood(usize),
     /// An answer of another kind than the request.
     #[error("{opcode} for task {tag}, which is a {is} (§11.2.1.8)")]
-    WrongTaskKind { opcode: Opcode, tag: InitiatorTaskTag, is: &'static str },
+    WrongTaskKind {
+        opcode: Opcode,
+        tag: InitiatorTaskTag,
+        is: &'static str,
+    },
     /// A text answer without end.
     #[error("a text answer of more than {max_bytes} bytes or {max_pdus} PDUs (§11.11)")]
     TextTooLong { max_bytes: usize, max_pdus: u32 },

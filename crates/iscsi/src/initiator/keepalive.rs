@@ -14,7 +14,11 @@ pub(super) struct Keepalive {
 
 impl Keepalive {
     pub(super) fn new(now: Instant, settings: Settings) -> Self {
-        Keepalive { settings, last_heard: now, asked: None }
+        Keepalive {
+            settings,
+            last_heard: now,
+            asked: None,
+        }
     }
 
     /// Anything came from the target: it lives, whether or not this is the answer.

@@ -49,7 +49,13 @@ impl Connection {
         asked: bool,
     ) -> Option<InitiatorTaskTag> {
         let deadline = now + self.settings.task_management_timeout;
-        let management = Management { function, lun, task, deadline, asked };
+        let management = Management {
+            function,
+            lun,
+            task,
+            deadline,
+            asked,
+        };
         // Without a free tag the task stays; its deadline is looked at again when the next one passes.
         let tag = self.tags.insert(Request::Management(management)).ok()?;
         if let Some(task) = task.and_then(|task| self.tags.task_mut(task)) {
@@ -127,7 +133,14 @@ impl Connection {
         let opcode = Opcode::TaskManagementResponse;
         let management = match self.tags.get(tag) {
             Some(Request::Management(management)) => *management,
-            Some(other) => return Err(Violation::WrongTaskKind { opcode, tag, is: other.name() }.into()),
+            Some(other) => {
+                return Err(Violation::WrongTaskKind {
+                    opcode,
+                    tag,
+                    is: other.name(),
+                }
+                .into());
+            }
             // It came after we took the next harder measure.
             None if self.tags.has_just_ended(tag) => return Ok(()),
             None => return Err(Violation::UnknownTask { opcode, tag }.into()),
@@ -150,7 +163,11 @@ impl Connection {
             (function, _) => return Err(ConnectionError::TaskManagement(function)),
         }
         if management.asked {
-            self.events.push_back(Event::UnitReset { request: tag, lun: management.lun, done });
+            self.events.push_back(Event::UnitReset {
+                request: tag,
+                lun: management.lun,
+                done,
+            });
         }
         Ok(())
     }
@@ -161,9 +178,15 @@ impl Connection {
         now: Instant,
         tag: InitiatorTaskTag,
     ) -> Result<(), ConnectionError> {
-        let Some(Request::Management(management)) = self.tags.remove(tag) else { return Ok(()) };
+        let Some(Request::Management(management)) = self.tags.remove(tag) else {
+            return Ok(());
+        };
         if management.asked {
-            self.events.push_back(Event::UnitReset { request: tag, lun: management.lun, done: false });
+            self.events.push_back(Event::UnitReset {
+                request: tag,
+                lun: management.lun,
+                done: false,
+            });
             return Ok(());
         }
         self.escalate(now, management)

@@ -187,7 +187,10 @@ impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [Some(self.keepalive.next()), self.next_deadline].into_iter().flatten().min()
+        [Some(self.keepalive.next()), self.next_deadline]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The next thing that happened.
@@ -202,7 +205,10 @@ impl Connection {
     /// Ends a task without a status.
     fn fail(&mut self, task: InitiatorTaskTag, error: TaskError) {
         if self.tags.remove(task).is_some() {
-            self.events.push_back(Event::Completed { task, result: Err(error) });
+            self.events.push_back(Event::Completed {
+                task,
+                result: Err(error),
+            });
         }
     }
 }

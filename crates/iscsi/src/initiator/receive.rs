@@ -60,7 +60,11 @@ impl Connection {
         };
         self.keepalive.note_activity(now);
         let len = u32::from_be_bytes([0, bhs[5], bhs[6], bhs[7]]);
-        let raw = RawPdu { bhs, ahs: Bytes::new(), data: Bytes::new() };
+        let raw = RawPdu {
+            bhs,
+            ahs: Bytes::new(),
+            data: Bytes::new(),
+        };
         match raw.opcode() {
             Some(Opcode::DataIn) => self.handle_data_in(DataIn::parse(raw)?, len, true),
             Some(Opcode::ScsiResponse) => self.handle_scsi_response(ScsiResponse::parse(raw)?, true),
@@ -77,7 +81,10 @@ impl Connection {
         max_cmd_sn: SerialNumber32,
     ) -> Result<(), Violation> {
         if stat_sn != self.exp_stat_sn {
-            return Err(Violation::StatSn { expected: self.exp_stat_sn.0, got: stat_sn.0 });
+            return Err(Violation::StatSn {
+                expected: self.exp_stat_sn.0,
+                got: stat_sn.0,
+            });
         }
         self.exp_stat_sn = stat_sn.next();
         self.window.update(exp_cmd_sn, max_cmd_sn);
@@ -87,7 +94,12 @@ impl Connection {
     /// Why `tag` is not what `opcode` needs it to be.
     fn wrong_tag(&self, opcode: Opcode, tag: InitiatorTaskTag) -> ConnectionError {
         match self.tags.get(tag) {
-            Some(other) => Violation::WrongTaskKind { opcode, tag, is: other.name() }.into(),
+            Some(other) => Violation::WrongTaskKind {
+                opcode,
+                tag,
+                is: other.name(),
+            }
+            .into(),
             None if opcode == Opcode::R2t && self.tags.has_just_ended(tag) => {
                 Violation::R2tAfterResponse { tag }.into()
             }
@@ -101,7 +113,12 @@ impl Connection {
             return Err(self.wrong_tag(Opcode::DataIn, tag));
         };
         let data = (!damaged).then_some(pdu.data);
-        let arrived = Arrived { data_sn: pdu.data_sn.0, offset: pdu.buffer_offset, len, data };
+        let arrived = Arrived {
+            data_sn: pdu.data_sn.0,
+            offset: pdu.buffer_offset,
+            len,
+            data,
+        };
         task.take_data_in(tag, arrived)?;
         match pdu.status {
             Some(status) => {
@@ -131,7 +148,9 @@ impl Connection {
 
     /// Hands out a task's status, unless its data came damaged.
     fn complete(&mut self, tag: InitiatorTaskTag, status: u8, sense: Bytes, residual: Residual) {
-        let Some(Request::Scsi(task)) = self.tags.remove(tag) else { return };
+        let Some(Request::Scsi(task)) = self.tags.remove(tag) else {
+            return;
+        };
         let result = match task.is_damaged() {
             true => Err(TaskError::DataDigest),
             false => Ok(Task::complete(task, status, sense, residual)),
@@ -142,14 +161,32 @@ impl Connection {
     fn handle_r2t(&mut self, pdu: R2t) -> Result<(), ConnectionError> {
         self.window.update(pdu.exp_cmd_sn, pdu.max_cmd_sn);
         let tag = pdu.initiator_task_tag;
-        let (max_burst, max_open) = (self.parameters.max_burst_length, self.parameters.max_outstanding_r2t);
+        let (max_burst, max_open) = (
+            self.parameters.max_burst_length,
+            self.parameters.max_outstanding_r2t,
+        );
         let Some(task) = self.tags.task_mut(tag) else {
             return Err(self.wrong_tag(Opcode::R2t, tag));
         };
         let (offset, len) = (pdu.buffer_offset, pdu.desired_data_transfer_length);
-        task.take_r2t(tag, Wanted { r2t_sn: pdu.r2t_sn.0, offset, len }, max_burst, max_open)?;
+        task.take_r2t(
+            tag,
+            Wanted {
+                r2t_sn: pdu.r2t_sn.0,
+                offset,
+                len,
+            },
+            max_burst,
+            max_open,
+        )?;
         let target_transfer_tag = pdu.target_transfer_tag;
-        self.bursts.push_back(Burst { task: tag, target_transfer_tag, offset, left: len, data_sn: 0 });
+        self.bursts.push_back(Burst {
+            task: tag,
+            target_transfer_tag,
+            offset,
+            left: len,
+            data_sn: 0,
+        });
         Ok(())
     }
 
@@ -167,12 +204,19 @@ impl Connection {
             self.keepalive.note_answered();
         }
         if !pdu.target_transfer_tag.is_reserved() {
-            let waiting = self.control.iter().filter(|control| matches!(control, Control::Pong { .. })).count();
+            let waiting = self
+                .control
+                .iter()
+                .filter(|control| matches!(control, Control::Pong { .. }))
+                .count();
             if waiting >= PONGS_MAX {
                 return Err(Violation::NopFlood(PONGS_MAX).into());
             }
             let target_transfer_tag = pdu.target_transfer_tag;
-            self.control.push_back(Control::Pong { lun: pdu.lun, target_transfer_tag });
+            self.control.push_back(Control::Pong {
+                lun: pdu.lun,
+                target_transfer_tag,
+            });
         }
         Ok(())
     }
@@ -186,11 +230,19 @@ impl Connection {
         match exchange.take(&pdu)? {
             Progress::Done(answer) => {
                 self.tags.remove(tag);
-                self.events.push_back(Event::Text { request: tag, answer: Some(answer) });
+                self.events.push_back(Event::Text {
+                    request: tag,
+                    answer: Some(answer),
+                });
             }
             Progress::More => {
                 let (lun, target_transfer_tag) = (pdu.lun, pdu.target_transfer_tag);
-                self.control.push_back(Control::Text { tag, lun, target_transfer_tag, pairs: Bytes::new() });
+                self.control.push_back(Control::Text {
+                    tag,
+                    lun,
+                    target_transfer_tag,
+                    pairs: Bytes::new(),
+                });
             }
         }
         Ok(())
@@ -213,12 +265,19 @@ impl Connection {
     fn handle_async(&mut self, pdu: AsyncMessage) -> Result<(), ConnectionError> {
         self.note_status(pdu.stat_sn, pdu.exp_cmd_sn, pdu.max_cmd_sn)?;
         self.events.push_back(match pdu.event {
-            AsyncEvent::Scsi => Event::ScsiEvent { lun: pdu.lun, sense: pdu.sense },
+            AsyncEvent::Scsi => Event::ScsiEvent {
+                lun: pdu.lun,
+                sense: pdu.sense,
+            },
             AsyncEvent::LogoutRequest { time_s } | AsyncEvent::ParameterNegotiation { time_s } => {
-                Event::LogoutRequested { within_seconds: time_s }
+                Event::LogoutRequested {
+                    within_seconds: time_s,
+                }
             }
             AsyncEvent::ConnectionDrop { time2wait_s, .. } | AsyncEvent::SessionDrop { time2wait_s, .. } => {
-                return Err(ConnectionError::Dropped { wait_seconds: time2wait_s });
+                return Err(ConnectionError::Dropped {
+                    wait_seconds: time2wait_s,
+                });
             }
             AsyncEvent::Other { .. } => Event::Note("an asynchronous message of an unknown kind"),
         });
@@ -228,7 +287,8 @@ impl Connection {
     fn handle_reject(&mut self, now: Instant, pdu: Reject) -> Result<(), ConnectionError> {
         self.note_status(pdu.stat_sn, pdu.exp_cmd_sn, pdu.max_cmd_sn)?;
         let Some(bhs) = pdu.rejected_bhs() else {
-            self.events.push_back(Event::Note("a reject that does not say of what"));
+            self.events
+                .push_back(Event::Note("a reject that does not say of what"));
             return Ok(());
         };
         let (opcode, tag) = rejected(bhs);
@@ -237,22 +297,32 @@ impl Connection {
                 self.fail(tag, TaskError::Rejected(pdu.reason));
             }
             // The target ends the task with a CHECK CONDITION of its own (§11.17.1); until then it stays.
-            (Some(Opcode::DataOut), Some(Request::Scsi(_))) if pdu.reason == RejectReason::DataDigestError => {
-                self.events.push_back(Event::Note("a data digest error in what we sent"));
+            (Some(Opcode::DataOut), Some(Request::Scsi(_)))
+                if pdu.reason == RejectReason::DataDigestError =>
+            {
+                self.events
+                    .push_back(Event::Note("a data digest error in what we sent"));
             }
             (Some(Opcode::DataOut), Some(Request::Scsi(_))) => self.abort(now, tag),
             (_, Some(Request::Management(_))) => self.handle_rejected_management(now, tag)?,
             (_, Some(Request::Text(_))) => {
                 self.tags.remove(tag);
-                self.events.push_back(Event::Text { request: tag, answer: None });
+                self.events.push_back(Event::Text {
+                    request: tag,
+                    answer: None,
+                });
             }
             // Whoever rejects a ping lives.
             (_, Some(Request::Ping)) => {
                 self.tags.remove(tag);
                 self.keepalive.note_answered();
             }
-            (_, Some(Request::Logout)) => return Err(ConnectionError::Logout(LogoutResponseCode::CleanupFailed)),
-            _ => self.events.push_back(Event::Note("a reject of something that is over")),
+            (_, Some(Request::Logout)) => {
+                return Err(ConnectionError::Logout(LogoutResponseCode::CleanupFailed));
+            }
+            _ => self
+                .events
+                .push_back(Event::Note("a reject of something that is over")),
         }
         Ok(())
     }

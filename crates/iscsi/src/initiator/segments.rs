@@ -110,7 +110,10 @@ impl IntoIterator for Segments {
     type IntoIter = std::iter::Chain<std::option::IntoIter<Bytes>, std::vec::IntoIter<Bytes>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        Some(self.first).filter(|piece| !piece.is_empty()).into_iter().chain(self.rest)
+        Some(self.first)
+            .filter(|piece| !piece.is_empty())
+            .into_iter()
+            .chain(self.rest)
     }
 }
 
@@ -119,7 +122,10 @@ impl<'a> IntoIterator for &'a Segments {
     type IntoIter = std::iter::Chain<std::option::IntoIter<&'a Bytes>, std::slice::Iter<'a, Bytes>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        Some(&self.first).filter(|piece| !piece.is_empty()).into_iter().chain(self.rest.iter())
+        Some(&self.first)
+            .filter(|piece| !piece.is_empty())
+            .into_iter()
+            .chain(self.rest.iter())
     }
 }
 

@@ -62,7 +62,9 @@ impl Tags {
         };
         let slot = &mut self.slots[usize::from(index)];
         slot.request = Some(request);
-        Ok(InitiatorTaskTag(u32::from(slot.generation) << 16 | u32::from(index)))
+        Ok(InitiatorTaskTag(
+            u32::from(slot.generation) << 16 | u32::from(index),
+        ))
     }
 
     fn slot(&self, tag: InitiatorTaskTag) -> Option<&Slot> {
@@ -70,13 +72,19 @@ impl Tags {
     }
 
     pub(super) fn get(&self, tag: InitiatorTaskTag) -> Option<&Request> {
-        let slot = self.slot(tag).filter(|slot| u32::from(slot.generation) == tag.0 >> 16)?;
+        let slot = self
+            .slot(tag)
+            .filter(|slot| u32::from(slot.generation) == tag.0 >> 16)?;
         slot.request.as_ref()
     }
 
     pub(super) fn get_mut(&mut self, tag: InitiatorTaskTag) -> Option<&mut Request> {
         let slot = self.slots.get_mut((tag.0 & 0xffff) as usize)?;
-        if u32::from(slot.generation) == tag.0 >> 16 { slot.request.as_mut() } else { None }
+        if u32::from(slot.generation) == tag.0 >> 16 {
+            slot.request.as_mut()
+        } else {
+            None
+        }
     }
 
     /// The SCSI task with this tag.
@@ -108,7 +116,8 @@ impl Tags {
     /// Whether the last thing that this tag's slot stood for was this tag.
     pub(super) fn has_just_ended(&self, tag: InitiatorTaskTag) -> bool {
         let generation = (tag.0 >> 16) as u16;
-        self.slot(tag).is_some_and(|slot| slot.generation == generation.wrapping_add(1))
+        self.slot(tag)
+            .is_some_and(|slot| slot.generation == generation.wrapping_add(1))
     }
 
     /// All requests with their tags.

@@ -89,7 +89,12 @@ impl Task {
 
     /// Takes Data-In: in order, without gaps, never beyond the expected length.
     pub(super) fn take_data_in(&mut self, tag: InitiatorTaskTag, arrived: Arrived) -> Result<(), Violation> {
-        let Arrived { data_sn, offset, len, data } = arrived;
+        let Arrived {
+            data_sn,
+            offset,
+            len,
+            data,
+        } = arrived;
         let TaskData::In(expected) = self.command.data else {
             return Err(Violation::DataInForNonRead { tag });
         };
@@ -97,14 +102,27 @@ impl Task {
             return Err(Violation::DataInForNonRead { tag });
         }
         if data_sn != self.next_data_sn {
-            return Err(Violation::DataSn { tag, expected: self.next_data_sn, got: data_sn });
+            return Err(Violation::DataSn {
+                tag,
+                expected: self.next_data_sn,
+                got: data_sn,
+            });
         }
         if offset != self.received_len {
-            return Err(Violation::DataOffset { tag, expected: self.received_len, got: offset });
+            return Err(Violation::DataOffset {
+                tag,
+                expected: self.received_len,
+                got: offset,
+            });
         }
         let end = offset.checked_add(len).filter(|end| *end <= expected);
         let Some(end) = end else {
-            return Err(Violation::DataOverrun { tag, offset, len, expected });
+            return Err(Violation::DataOverrun {
+                tag,
+                offset,
+                len,
+                expected,
+            });
         };
         self.next_data_sn = self.next_data_sn.wrapping_add(1);
         self.received_len = end;
@@ -129,19 +147,39 @@ impl Task {
         };
         let total = self.expected_len();
         if r2t_sn != self.next_r2t_sn {
-            return Err(Violation::R2tSn { tag, expected: self.next_r2t_sn, got: r2t_sn });
+            return Err(Violation::R2tSn {
+                tag,
+                expected: self.next_r2t_sn,
+                got: r2t_sn,
+            });
         }
         if len == 0 || len > max_burst_length {
-            return Err(Violation::R2tLength { tag, len, max_burst_length });
+            return Err(Violation::R2tLength {
+                tag,
+                len,
+                max_burst_length,
+            });
         }
         let Some(end) = offset.checked_add(len).filter(|end| *end <= total) else {
-            return Err(Violation::R2tRange { tag, offset, len, total });
+            return Err(Violation::R2tRange {
+                tag,
+                offset,
+                len,
+                total,
+            });
         };
         if offset != self.promised {
-            return Err(Violation::R2tOffset { tag, expected: self.promised, got: offset });
+            return Err(Violation::R2tOffset {
+                tag,
+                expected: self.promised,
+                got: offset,
+            });
         }
         if self.open_r2ts >= max_outstanding {
-            return Err(Violation::R2tCount { tag, max: max_outstanding });
+            return Err(Violation::R2tCount {
+                tag,
+                max: max_outstanding,
+            });
         }
         self.next_r2t_sn = self.next_r2t_sn.wrapping_add(1);
         self.open_r2ts += 1;
@@ -172,7 +210,13 @@ impl Task {
         let underflow_bytes = underflow.min(expected).max(lacking);
         let mut data = self.received;
         data.truncate((expected - underflow_bytes) as usize);
-        Completion { status, sense, data, underflow_bytes, overflow_bytes }
+        Completion {
+            status,
+            sense,
+            data,
+            underflow_bytes,
+            overflow_bytes,
+        }
     }
 }
 

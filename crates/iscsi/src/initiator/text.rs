@@ -29,7 +29,10 @@ impl TextExchange {
     pub(super) fn take(&mut self, pdu: &TextResponse) -> Result<Progress, Violation> {
         self.pdus += 1;
         if self.pdus > TEXT_PDUS_MAX || self.answer.len() + pdu.data.len() > TEXT_BYTES_MAX {
-            return Err(Violation::TextTooLong { max_bytes: TEXT_BYTES_MAX, max_pdus: TEXT_PDUS_MAX });
+            return Err(Violation::TextTooLong {
+                max_bytes: TEXT_BYTES_MAX,
+                max_pdus: TEXT_PDUS_MAX,
+            });
         }
         self.answer.extend_from_slice(&pdu.data);
         if pdu.final_bit {

@@ -14,18 +14,37 @@ use bytes::Bytes;
 #[derive(Debug)]
 pub(super) enum Control {
     /// The answer to a NOP-In.
-    Pong { lun: LunField, target_transfer_tag: TargetTransferTag },
+    Pong {
+        lun: LunField,
+        target_transfer_tag: TargetTransferTag,
+    },
     /// Our own NOP-Out.
-    Ping { tag: InitiatorTaskTag },
-    Management { tag: InitiatorTaskTag },
-    Text { tag: InitiatorTaskTag, lun: LunField, target_transfer_tag: TargetTransferTag, pairs: Bytes },
-    Logout { tag: InitiatorTaskTag },
+    Ping {
+        tag: InitiatorTaskTag,
+    },
+    Management {
+        tag: InitiatorTaskTag,
+    },
+    Text {
+        tag: InitiatorTaskTag,
+        lun: LunField,
+        target_transfer_tag: TargetTransferTag,
+        pairs: Bytes,
+    },
+    Logout {
+        tag: InitiatorTaskTag,
+    },
 }
 
 impl Control {
     pub(super) fn first_text(tag: InitiatorTaskTag, pairs: Bytes) -> Self {
         let target_transfer_tag = TargetTransferTag::RESERVED;
-        Control::Text { tag, lun: LunField::default(), target_transfer_tag, pairs }
+        Control::Text {
+            tag,
+            lun: LunField::default(),
+            target_transfer_tag,
+            pairs,
+        }
     }
 }
 
@@ -56,14 +75,18 @@ impl Connection {
             data: Bytes::new(),
         };
         Some(match control {
-            Control::Pong { lun, target_transfer_tag } => {
-                nop(lun, InitiatorTaskTag::RESERVED, target_transfer_tag).into_raw()
-            }
-            Control::Ping { tag } => {
-                nop(LunField::default(), tag, TargetTransferTag::RESERVED).into_raw()
-            }
+            Control::Pong {
+                lun,
+                target_transfer_tag,
+            } => nop(lun, InitiatorTaskTag::RESERVED, target_transfer_tag).into_raw(),
+            Control::Ping { tag } => nop(LunField::default(), tag, TargetTransferTag::RESERVED).into_raw(),
             Control::Management { tag } => self.management_request(tag)?.into_raw(),
-            Control::Text { tag, lun, target_transfer_tag, pairs } => TextRequest {
+            Control::Text {
+                tag,
+                lun,
+                target_transfer_tag,
+                pairs,
+            } => TextRequest {
                 immediate: true,
                 final_bit: true,
                 continue_bit: false,
@@ -88,8 +111,12 @@ impl Connection {
     }
 
     fn management_request(&self, tag: InitiatorTaskTag) -> Option<TaskManagementRequest> {
-        let Some(Request::Management(management)) = self.tags.get(tag) else { return None };
-        let aborted = management.task.filter(|_| management.function == Function::AbortTask);
+        let Some(Request::Management(management)) = self.tags.get(tag) else {
+            return None;
+        };
+        let aborted = management
+            .task
+            .filter(|_| management.function == Function::AbortTask);
         let ref_cmd_sn = aborted.and_then(|task| self.tags.task(task)?.cmd_sn);
         Some(TaskManagementRequest {
             immediate: true,
@@ -119,7 +146,11 @@ impl Connection {
             let pdu = DataOut {
                 final_bit: len == burst.left,
                 // The LUN belongs to the Target Transfer Tag (§11.7.4); without one the field is reserved.
-                lun: if solicited { task.command.lun } else { LunField::default() },
+                lun: if solicited {
+                    task.command.lun
+                } else {
+                    LunField::default()
+                },
                 initiator_task_tag: burst.task,
                 target_transfer_tag: burst.target_transfer_tag,
                 exp_stat_sn: self.exp_stat_sn,
@@ -179,7 +210,9 @@ impl Connection {
 
     /// How much of a write goes with the command, and how much follows without an R2T (§13.10, §13.11, §13.14).
     fn first_burst(&self, tag: InitiatorTaskTag) -> (u32, u32) {
-        let Some(task) = self.tags.task(tag) else { return (0, 0) };
+        let Some(task) = self.tags.task(tag) else {
+            return (0, 0);
+        };
         if !matches!(task.command.data, TaskData::Out(_)) {
             return (0, 0);
         }
@@ -189,7 +222,11 @@ impl Connection {
             true => first_burst.min(parameters.max_send_data_segment_length),
             false => 0,
         };
-        let unsolicited = if parameters.initial_r2t { 0 } else { first_burst - immediate };
+        let unsolicited = if parameters.initial_r2t {
+            0
+        } else {
+            first_burst - immediate
+        };
         (immediate, unsolicited)
     }
 }

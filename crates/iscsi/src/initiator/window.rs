@@ -12,7 +12,11 @@ pub(super) struct CommandWindow {
 
 impl CommandWindow {
     pub(super) fn new(cmd_sn: SerialNumber32, max_cmd_sn: SerialNumber32) -> Self {
-        CommandWindow { next: cmd_sn, exp: cmd_sn, max: max_cmd_sn }
+        CommandWindow {
+            next: cmd_sn,
+            exp: cmd_sn,
+            max: max_cmd_sn,
+        }
     }
 
     /// The CmdSN that the next command takes, and that immediate commands carry without taking it.
@@ -41,7 +45,11 @@ impl CommandWindow {
 
     /// How many commands may be sent before the window has to move.
     pub(super) fn room(&self) -> u32 {
-        if self.is_open() { self.max.since(self.next).saturating_add(1) } else { 0 }
+        if self.is_open() {
+            self.max.since(self.next).saturating_add(1)
+        } else {
+            0
+        }
     }
 
     /// The number of a command that is sent now.
