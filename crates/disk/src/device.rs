@@ -126,6 +126,11 @@ impl Device {
             rustix::fs::fadvise(&file, 0, None, Advice::DontNeed).map_err(|e| failed(e.into()))?;
         }
         let meta = file.metadata().map_err(failed)?;
+        if meta.file_type().is_block_device() != is_block {
+            return Err(DeviceError::NotADevice {
+                path: path.to_owned(),
+            });
+        }
         let number = is_block.then(|| (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev())));
         let size_bytes =
             rustix::fs::seek(&file, rustix::fs::SeekFrom::End(0)).map_err(|e| failed(e.into()))?;

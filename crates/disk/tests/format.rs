@@ -11,7 +11,7 @@ use longshore_disk::{
     Content, Device, FormatError, FormatPolicy, FormatRecord, FormatRequest, FsType, FsUuid, Refusal,
     ToolError, Tools, VerifiedIdentity, format, fsck, grow, probe_path,
 };
-use support::{Loop, Mounted, run, soon};
+use support::{Loop, Mounted, WriteProtected, run, soon};
 
 const MIB: u64 = 1 << 20;
 
@@ -260,12 +260,11 @@ fn a_held_or_read_only_device_is_refused() {
         assert!(!mkfs.status.success());
     }
     assert!(device.image.is_untouched());
-    run("blockdev", &["--setro", device.text()]);
+    let _protected = WriteProtected::new(&device);
     assert!(matches!(
         refusal(format(&request, &Tools::system(), soon())),
         Refusal::ReadOnly { .. }
     ));
-    run("blockdev", &["--setrw", device.text()]);
     assert!(device.image.is_untouched());
 }
 

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 
 use crate::detached::DetachedMount;
 use crate::device::DeviceNumber;
+use crate::kmsg::KernelLog;
 use crate::options::MountOptions;
 use crate::sys::{self, ChildError, Job, Step};
 
@@ -187,17 +188,23 @@ fn attempt(
         fs_type: fs_type.to_owned(),
         reason: e.to_string(),
     };
+    let log = KernelLog::from_now(request.device);
     let (reply, fd) = sys::run(&job, deadline).map_err(unanswered)?;
     let kernel = |step: Step, source: std::io::Error| {
         let hint = hint(fs_type, step, &source);
         let source_path = request.source.to_owned();
+        let kernel_log = [reply.text(), log.messages()]
+            .into_iter()
+            .filter(|t| !t.is_empty())
+            .collect::<Vec<_>>();
+        let kernel_log = kernel_log.join("; ");
         MountError::Kernel {
             source_path,
             fs_type: fs_type.to_owned(),
             call: step.call(),
             source,
             hint,
-            kernel_log: reply.text(),
+            kernel_log,
         }
     };
     let Some(fd) = fd else {
@@ -209,8 +216,10 @@ fn attempt(
         }
         return Err(kernel(step, std::io::Error::from_raw_os_error(reply.errno)));
     };
-    let mount = DetachedMount::from_fd(fd).map_err(|e| kernel(Step::Mount, e))?;
-    Ok(mount.with_note(reply.text()))
+    match DetachedMount::from_fd(fd) {
+        Ok(mount) => Ok(mount.with_note(reply.text())),
+        Err(e) => Err(kernel(Step::Mount, e)),
+    }
 }
 
 fn hint(fs_type: &str, step: Step, error: &std::io::Error) -> &'static str {

@@ -110,6 +110,3 @@ fn look(namespace: &MountNamespace, path: &Path, deadline: Instant) -> Health {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -156,6 +156,3 @@ pub fn holders_of(devices: &[DeviceNumber], limits: &ScanLimits) -> Holders {
 }
 
 pub(crate) type FoundMounts<'a> = [(&'a NamespaceMounts, &'a crate::mountinfo::MountEntry)];
-
-#[cfg(test)]
-mod tests;

@@ -19,6 +19,7 @@ pub mod target;
 
 mod detached;
 mod filesystem;
+mod kmsg;
 mod place;
 mod unmount;
 

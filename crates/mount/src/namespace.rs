@@ -10,7 +10,7 @@ use crate::mountinfo::ReadError;
 /// A mount namespace, held open, with a process that lives in it (whose root and mountinfo are used).
 #[derive(Debug)]
 pub struct MountNamespace {
-    /// `None`: the calling process's own.
+    /// `None`: the calling thread's own.
     pid: Option<u32>,
     file: File,
     inode: u64,
@@ -28,9 +28,9 @@ pub struct NamespaceError {
 }
 
 impl MountNamespace {
-    /// The namespace of the calling process.
+    /// The namespace of the calling thread (threads of one process share it unless one of them left it).
     pub fn own() -> Result<Self, NamespaceError> {
-        Self::open(None, PathBuf::from("/proc/self/ns/mnt"))
+        Self::open(None, PathBuf::from("/proc/thread-self/ns/mnt"))
     }
 
     /// The namespace of another process: 1 is the host's when the host's PID namespace is shared.
@@ -58,10 +58,10 @@ impl MountNamespace {
         self.inode
     }
 
-    /// Whether this is the calling process's own namespace.
+    /// Whether this is the calling thread's own namespace.
     pub fn is_own(&self) -> bool {
         self.pid.is_none()
-            || std::fs::metadata("/proc/self/ns/mnt").is_ok_and(|meta| meta.ino() == self.inode)
+            || std::fs::metadata("/proc/thread-self/ns/mnt").is_ok_and(|meta| meta.ino() == self.inode)
     }
 
     /// Whether two handles mean the same namespace.
@@ -80,17 +80,19 @@ impl MountNamespace {
 
     pub(crate) fn proc_path(&self, name: &str) -> PathBuf {
         match self.pid {
-            None => Path::new("/proc/self").join(name),
+            None => Path::new("/proc/thread-self").join(name),
             Some(pid) => Path::new("/proc").join(pid.to_string()).join(name),
         }
     }
 
-    /// Guards against a process number that was used again for another process.
+    /// Guards against a process number that was used again for another process, and against the use of our own
+    /// namespace by a thread that lives in another one.
     pub(crate) fn check_unchanged(&self) -> Result<(), ReadError> {
-        let Some(pid) = self.pid else { return Ok(()) };
         match std::fs::metadata(self.proc_path("ns/mnt")) {
             Ok(meta) if meta.ino() == self.inode => Ok(()),
-            _ => Err(ReadError::NamespaceGone { pid }),
+            _ => Err(ReadError::NamespaceGone {
+                pid: self.pid.unwrap_or_else(std::process::id),
+            }),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
@@ -16,6 +16,10 @@ use crate::target::{TargetError, TargetRoot};
 
 /// The most layers that are taken from one target.
 const MAX_LAYERS: usize = 64;
+
+/// How long, and how often, a busy mount is tried again before its holders are looked for.
+const BUSY_PATIENCE: Duration = Duration::from_millis(500);
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How to unmount.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -151,32 +155,35 @@ fn detach_layer(
 ) -> Result<bool, UnmountError> {
     let mut flags = UnmountFlags::empty();
     flags.set(UnmountFlags::FORCE, options.force);
-    match umount_once(root, relative, path, flags, deadline) {
-        Ok(()) => Ok(false),
-        Err(error) if !may_detach(&error) => Err(error),
-        Err(_) if options.lazy => {
-            umount_once(root, relative, path, UnmountFlags::DETACH, deadline).map(|()| true)
+    let patience = deadline.min(Instant::now() + BUSY_PATIENCE);
+    loop {
+        match umount_once(root, relative, path, flags, deadline) {
+            Ok(()) => return Ok(false),
+            // A child process that is just being started holds copies of all our descriptors until its exec.
+            Err(error) if is_busy(&error) && Instant::now() < patience => std::thread::sleep(BUSY_PAUSE),
+            Err(error) if options.lazy && may_detach(&error) => {
+                return umount_once(root, relative, path, UnmountFlags::DETACH, deadline).map(|()| true);
+            }
+            Err(error) if is_busy(&error) => {
+                let limits = ScanLimits::until(deadline);
+                let holders =
+                    holders_of(&[layer.device], &limits).without_mount(root.namespace().inode(), path);
+                return Err(UnmountError::Busy {
+                    path: path.to_owned(),
+                    holders,
+                });
+            }
+            Err(error) => return Err(error),
         }
-        Err(UnmountError::Kernel { source, .. })
-            if source.raw_os_error() == Some(Errno::BUSY.raw_os_error()) =>
-        {
-            let limits = ScanLimits::until(deadline);
-            let holders = holders_of(&[layer.device], &limits).without_mount(root.namespace().inode(), path);
-            Err(UnmountError::Busy {
-                path: path.to_owned(),
-                holders,
-            })
-        }
-        Err(other) => Err(other),
     }
 }
 
+fn is_busy(error: &UnmountError) -> bool {
+    matches!(error, UnmountError::Kernel { source, .. } if source.raw_os_error() == Some(Errno::BUSY.raw_os_error()))
+}
+
 fn may_detach(error: &UnmountError) -> bool {
-    match error {
-        UnmountError::Kernel { source, .. } => source.raw_os_error() == Some(Errno::BUSY.raw_os_error()),
-        UnmountError::Unanswered { .. } => true,
-        _ => false,
-    }
+    is_busy(error) || matches!(error, UnmountError::Unanswered { .. })
 }
 
 fn umount_once(
@@ -219,6 +226,3 @@ pub(crate) fn take_away(root: &TargetRoot, relative: &Path, mount_id: u64, deadl
         let _ = umount_once(root, relative, &path, UnmountFlags::DETACH, deadline);
     }
 }
-
-#[cfg(test)]
-mod tests;

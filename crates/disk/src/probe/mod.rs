@@ -235,6 +235,8 @@ fn conclude(mut found: Vec<Found>, size_bytes: u64) -> Content {
 /// Opens and probes the device at `path`, in a thread that is left behind at the deadline.
 ///
 /// A thread that hangs in a read ends when the device answers or fails; the process can end only after it.
+/// Not meant for a device that is mounted read-write: its super block may be seen half-way through a change, which
+/// gives a wrong checksum and so [`Content::Other`].
 pub fn probe_path(path: &Path, deadline: Instant) -> Content {
     let path = path.to_owned();
     match in_thread(deadline, move || {

@@ -106,6 +106,25 @@ impl Loop {
     }
 }
 
+/// Makes the kernel refuse writes to a loop device while it lives. The kernel keeps this flag with the device's
+/// number, also for the next image, so it must always be taken back.
+pub(crate) struct WriteProtected<'a>(&'a Loop);
+
+impl<'a> WriteProtected<'a> {
+    pub(crate) fn new(device: &'a Loop) -> Self {
+        run("blockdev", &["--setro", device.text()]);
+        Self(device)
+    }
+}
+
+impl Drop for WriteProtected<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("/usr/sbin/blockdev")
+            .args(["--setrw", self.0.text()])
+            .status();
+    }
+}
+
 impl Drop for Loop {
     fn drop(&mut self) {
         let _ = Command::new("/usr/sbin/losetup")

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::MountInfo;
+use crate::namespace::MountNamespace;
 
 /// Bounds of a scan of `/proc`.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +55,17 @@ pub struct NamespaceMounts {
 pub fn everywhere(limits: &ScanLimits) -> (Vec<NamespaceMounts>, bool) {
     let mut seen = HashSet::new();
     let mut tables = Vec::new();
+    // The calling thread may live in a namespace that no process is in by its first thread.
+    if let Ok(own) = MountNamespace::own() {
+        if let Ok(info) = MountInfo::read(&own) {
+            seen.insert(own.inode());
+            tables.push(NamespaceMounts {
+                inode: own.inode(),
+                pid: std::process::id(),
+                info,
+            });
+        }
+    }
     let (pids, mut complete) = processes(limits);
     for pid in pids {
         if limits.expired() || tables.len() >= limits.namespaces {

@@ -304,3 +304,54 @@ fn look(namespace: Option<BorrowedFd<'_>>, path: &CStr) -> StepResult<()> {
     let root = at(Step::Open, rustix::fs::open(path, flags, Mode::empty()))?;
     at(Step::Statfs, rustix::fs::fstatfs(&root).map(drop))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn create(parameters: &[(CString, Option<CString>)]) -> (Reply, Option<OwnedFd>) {
+        let job = Job::Create {
+            fs_type: c"tmpfs",
+            parameters,
+            attributes: MountAttrFlags::empty(),
+        };
+        run(&job, Instant::now() + Duration::from_secs(60)).expect("the child answers; run as root")
+    }
+
+    #[test]
+    fn the_kernels_own_words_come_back() {
+        let (reply, fd) = create(&[(c"size".to_owned(), Some(c"plenty".to_owned()))]);
+        assert!(fd.is_none());
+        assert_eq!(
+            (Step::of(&reply), reply.errno),
+            (Step::Configure, Errno::INVAL.raw_os_error())
+        );
+        assert!(
+            reply.text().contains("parameter size") && reply.text().contains("Bad value"),
+            "{}",
+            reply.text()
+        );
+    }
+
+    #[test]
+    fn many_threads_may_fork_at_once() {
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                std::thread::spawn(|| {
+                    for _ in 0..25 {
+                        let (reply, fd) = create(&[(c"size".to_owned(), Some(c"1m".to_owned()))]);
+                        assert_eq!(reply.errno, 0);
+                        assert!(fd.is_some());
+                        // Keeps the allocator busy, so that a child that used it would meet a held lock.
+                        std::hint::black_box(vec![0_u8; 1 << 20]);
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().expect("thread");
+        }
+    }
+}

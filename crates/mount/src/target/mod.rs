@@ -359,6 +359,3 @@ fn io_error(what: &'static str, path: &Path, errno: Errno) -> TargetError {
         source: errno.into(),
     }
 }
-
-#[cfg(test)]
-mod tests;
