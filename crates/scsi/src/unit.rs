@@ -120,6 +120,9 @@ pub enum Step {
     Parameters {
         /// How many bytes.
         len: u32,
+        /// An initiator that has more or less to send is mistaken about the command: answer with
+        /// [`wrong_data_out`] at once, before its data are looked at.
+        exact: bool,
         /// The command, to be given back.
         pending: Pending,
     },
@@ -210,7 +213,7 @@ impl LogicalUnit {
             Cdb::PersistentReserveIn {
                 service_action,
                 allocation_length,
-            } => self.reservations.persistent_in(service_action, allocation_length),
+            } => reservation::persistent_in(self, service_action, allocation_length),
             Cdb::ReportSupportedOperationCodes { .. } => opcodes::report(&cdb),
             Cdb::ReportSupportedTaskManagementFunctions {
                 extended,
@@ -313,9 +316,24 @@ impl LogicalUnit {
     }
 }
 
+/// The answer to a command whose Data-Out has not the length that its CDB asks for.
+#[must_use]
+pub fn wrong_data_out() -> Reply {
+    Reply::check(Sense::illegal_request(crate::sense::Asc::INVALID_FIELD_IN_CDB))
+}
+
 fn parameters(cdb: Cdb, len: u32) -> Step {
     Step::Parameters {
         len,
+        exact: false,
+        pending: Pending(cdb),
+    }
+}
+
+fn exact_parameters(cdb: Cdb, len: u32) -> Step {
+    Step::Parameters {
+        len,
+        exact: true,
         pending: Pending(cdb),
     }
 }

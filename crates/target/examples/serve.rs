@@ -12,9 +12,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut target = TargetConfig::new(name);
     for (number, path) in (0..).zip(arguments) {
-        target.luns.push(LunConfig { size_bytes: Some(1 << 30), ..LunConfig::new(number, path) });
+        target.luns.push(LunConfig {
+            size_bytes: Some(1 << 30),
+            ..LunConfig::new(number, path)
+        });
     }
-    let server = Server::builder().listen(address.parse()?).target(target).start()?;
+    let server = Server::builder()
+        .listen(address.parse()?)
+        .target(target)
+        .start()?;
     println!("{}", server.local_addr());
     std::io::stdin().read_to_end(&mut Vec::new())?;
     server.stop(Instant::now() + Duration::from_secs(5))?;

@@ -148,7 +148,11 @@ impl Disk {
 
     /// Writes all segments, one behind the other.
     pub(crate) fn write(&self, segments: &[Bytes], mut offset: u64) -> io::Result<()> {
-        let mut slices: Vec<IoSlice<'_>> = segments.iter().map(|segment| IoSlice::new(segment)).collect();
+        let mut slices: Vec<IoSlice<'_>> = segments
+            .iter()
+            .filter(|segment| !segment.is_empty())
+            .map(|segment| IoSlice::new(segment))
+            .collect();
         let mut rest = &mut slices[..];
         while !rest.is_empty() {
             let batch = rest.len().min(MAX_SLICES);

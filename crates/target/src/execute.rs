@@ -11,7 +11,7 @@ use bytes::Bytes;
 use longshore_iscsi::target::{Command, Completion, TaskId};
 use longshore_scsi::inquiry::{NO_DEVICE, StandardInquiry};
 use longshore_scsi::sense::{Asc, SenseKey};
-use longshore_scsi::unit::{Io, IoFailure, Pending, Reply, Step};
+use longshore_scsi::unit::{Io, IoFailure, Pending, Reply, Step, wrong_data_out};
 use longshore_scsi::{Lun as LunBytes, Sense, Status};
 use std::io;
 use std::sync::Arc;
@@ -110,7 +110,10 @@ impl Connection {
         let task = open.command.task;
         match step {
             Step::Reply(reply) => self.reply(wire, &open.command, reply),
-            Step::Parameters { len, pending } => {
+            Step::Parameters { len, exact, .. } if exact && open.command.data_out_len() != len => {
+                self.reply(wire, &open.command, wrong_data_out());
+            }
+            Step::Parameters { len, pending, .. } => {
                 let want = len.min(open.command.data_out_len());
                 if want == 0 {
                     return self.resume(wire, open, pending, &[]);

@@ -16,7 +16,7 @@ const VENDOR: &str = "LNGSHORE";
 const PRODUCT: &str = "VIRTUAL-DISK";
 const REVISION: &str = "1";
 /// Most bytes of one READ or WRITE. They are streamed: this bounds how long one command keeps its connection busy.
-const MAX_TRANSFER_BYTES: u32 = 16 << 20;
+const MAX_TRANSFER_BYTES: u32 = 32 << 20;
 
 /// A logical unit. I/O holds `gate` shared; COMPARE AND WRITE, and whoever must know that no earlier I/O is under way
 /// any more, hold it alone.

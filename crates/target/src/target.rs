@@ -175,7 +175,8 @@ impl Target {
                 (NexusId(nexuses.last_id), true)
             }
         };
-        self.each_unit(|unit| unit.attach(nexus, first_time.then_some(Asc::POWER_ON_OR_RESET)));
+        let port = port_name(&key);
+        self.each_unit(|unit| unit.attach(nexus, &port, first_time.then_some(Asc::POWER_ON_OR_RESET)));
         let session = Arc::new(Session {
             key: key.clone(),
             nexus,
@@ -259,10 +260,9 @@ impl Target {
         let nexuses = lock(&self.nexuses);
         {
             let mut unit = lock(&lun.unit);
-            nexuses
-                .known
-                .values()
-                .for_each(|nexus| unit.attach(nexus.id, None));
+            for (key, nexus) in nexuses.known.iter().filter(|(_, nexus)| nexus.session.is_some()) {
+                unit.attach(nexus.id, &port_name(key), None);
+            }
         }
         write(&self.luns).insert(lun.number, Arc::new(lun));
         self.each_unit(|unit| unit.raise(Asc::REPORTED_LUNS_DATA_HAS_CHANGED, None));
@@ -277,6 +277,12 @@ impl Target {
         self.each_unit(|unit| unit.raise(Asc::REPORTED_LUNS_DATA_HAS_CHANGED, None));
         Ok(lun)
     }
+}
+
+/// The initiator port's name (RFC 7143 4.4.1).
+fn port_name((initiator, isid): &NexusKey) -> String {
+    let isid: String = isid.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{initiator},i,0x{isid}")
 }
 
 /// A target of a running server, for changes while it runs.

@@ -146,30 +146,33 @@ impl TargetConnection {
         let len = pdu.data.len() as u32;
         let end = pdu.buffer_offset.checked_add(len);
         let in_order = pdu.buffer_offset == task.received && pdu.data_sn == sequence.data_sn;
-        if !in_order || !end.is_some_and(|end| end <= sequence.end) {
-            return Err(ConnectionError::Protocol {
-                what: "its Data-Out is out of order or longer than what was asked for",
-                section: "11.7",
-            });
-        }
+        let fits = end.is_some_and(|end| end <= sequence.end);
         let solicited = !sequence.transfer_tag.is_reserved();
-        task.received += len;
-        if pdu.final_bit && solicited && task.received != sequence.end {
-            return Err(ConnectionError::Protocol {
-                what: "it ended the data of an R2T before all of it was sent",
-                section: "11.7.1",
-            });
-        }
+        let complete = !pdu.final_bit || !solicited || end == Some(sequence.end);
+        // A PDU is missing, or what came is not what was asked for: the command fails, as after a digest error
+        // (§7.9).
+        task.damaged |= !in_order || !fits || !complete;
+        let tag = pdu.initiator_task_tag;
+        self.count(tag, sequence, len, pdu.final_bit);
+        self.take_data(tag, pdu.data, pdu.final_bit);
+        Ok(())
+    }
+
+    /// Counts the bytes of a PDU, and at the end of its sequence those that never came.
+    fn count(&mut self, tag: InitiatorTaskTag, sequence: Sequence, len: u32, sequence_ends: bool) {
+        let Some(task) = self.tasks.get_mut(&tag) else {
+            return;
+        };
+        let missing = sequence.end.saturating_sub(task.received);
+        let counted = if sequence_ends { missing } else { len.min(missing) };
+        task.received += len.min(missing);
         task.sequence = Some(Sequence {
             data_sn: sequence.data_sn.next(),
             ..sequence
         });
-        if solicited {
-            self.solicited = self.solicited.saturating_sub(len);
+        if !sequence.transfer_tag.is_reserved() {
+            self.solicited = self.solicited.saturating_sub(counted);
         }
-        let tag = pdu.initiator_task_tag;
-        self.take_data(tag, pdu.data, pdu.final_bit);
-        Ok(())
     }
 
     /// Holds or hands over bytes that are in order.
@@ -224,16 +227,9 @@ impl TargetConnection {
             return Ok(());
         };
         task.damaged = true;
-        let taken = len.min(sequence.end.saturating_sub(task.received));
-        task.received += taken;
-        task.sequence = Some(Sequence {
-            data_sn: sequence.data_sn.next(),
-            ..sequence
-        });
-        if !sequence.transfer_tag.is_reserved() {
-            self.solicited = self.solicited.saturating_sub(taken);
-        }
-        self.take_data(tag, Bytes::new(), bhs[1] & 0x80 != 0);
+        let sequence_ends = bhs[1] & 0x80 != 0;
+        self.count(tag, sequence, len, sequence_ends);
+        self.take_data(tag, Bytes::new(), sequence_ends);
         Ok(())
     }
 }

@@ -14,10 +14,17 @@ pub(super) struct Nexus {
     pending: Vec<Asc>,
     /// Grows whenever all its commands are aborted.
     epoch: u64,
+    /// Logged out: it has to learn nothing, because it begins anew when it comes back.
+    gone: bool,
+    /// Name of its initiator port.
+    port: String,
 }
 
 impl Nexus {
     fn raise(&mut self, code: Asc) {
+        if self.gone {
+            return;
+        }
         if code.0 == 0x29 {
             self.pending.clear(); // a reset clears and outranks what was there before (SAM-5 5.14.2)
         }
@@ -36,18 +43,22 @@ impl Nexus {
 }
 
 impl LogicalUnit {
-    /// `nexus` can reach this unit from now on; `attention` is what it is told first.
-    pub fn attach(&mut self, nexus: NexusId, attention: Option<Asc>) {
-        let attentions = self.nexuses.entry(nexus).or_default();
+    /// `nexus` can reach this unit from now on; `attention` is what it is told first. `port` is the name of its initiator
+    /// port, such as `iqn.2026-11.example:host,i,0x800000000001` (RFC 7143 4.4.1), for READ FULL STATUS.
+    pub fn attach(&mut self, nexus: NexusId, port: &str, attention: Option<Asc>) {
+        let known = self.nexuses.entry(nexus).or_default();
+        known.gone = false;
+        port.clone_into(&mut known.port);
         if let Some(code) = attention {
-            attentions.raise(code);
+            known.raise(code);
         }
     }
 
     /// The nexus was lost (SAM-5 6.3.4): its SPC-2 reservation is released; persistent reservations and conditions
     /// that are not told yet stay, and 29/07 is told when it comes back.
     pub fn nexus_lost(&mut self, nexus: NexusId) {
-        self.logged_out(nexus);
+        self.reservations.release_held(nexus);
+        self.abort_commands_of(nexus);
         self.raise_for(nexus, Asc::NEXUS_LOSS_OCCURRED);
     }
 
@@ -55,6 +66,15 @@ impl LogicalUnit {
     pub fn logged_out(&mut self, nexus: NexusId) {
         self.reservations.release_held(nexus);
         self.abort_commands_of(nexus);
+        if let Some(known) = self.nexuses.get_mut(&nexus) {
+            known.gone = true;
+            known.pending.clear();
+        }
+    }
+
+    /// Name of the initiator port of a nexus.
+    pub(super) fn port_of(&self, nexus: NexusId) -> &str {
+        self.nexuses.get(&nexus).map_or("", |known| &known.port)
     }
 
     /// A number that changes whenever all commands of `nexus` are aborted: by the loss of the nexus, a reset, or

@@ -1,9 +1,7 @@
 //! The commands of SBC-4: what they may ask for, and the I/O that they become.
 
-use super::inquiry::{
-    MAX_COMPARE_AND_WRITE_BLOCKS, MAX_UNMAP_BYTES, MAX_UNMAP_DESCRIPTORS, MAX_WRITE_SAME_BYTES,
-};
-use super::{Io, LogicalUnit, Reply, Step, parameters};
+use super::inquiry::{MAX_UNMAP_BLOCKS, MAX_UNMAP_DESCRIPTORS, MAX_WRITE_SAME_BYTES};
+use super::{Io, LogicalUnit, Reply, Step, exact_parameters, parameters};
 use crate::cdb::{Cdb, Transfer};
 use crate::sense::{Asc, SenseKey};
 use crate::unmap::{self, DESCRIPTOR_LEN, HEADER_LEN};
@@ -85,10 +83,7 @@ fn run(unit: &LogicalUnit, cdb: &Cdb) -> Result<Step, Sense> {
             unprotected(protect)?;
             extent(unit, lba, blocks.into())?;
             writable(unit)?;
-            if blocks > MAX_COMPARE_AND_WRITE_BLOCKS {
-                return Err(Sense::invalid_field_in_cdb(13));
-            }
-            Ok(parameters(
+            Ok(exact_parameters(
                 *cdb,
                 2 * u32::from(blocks) * unit.config.capacity.block_size_bytes,
             ))
@@ -189,7 +184,7 @@ fn write_same(unit: &LogicalUnit, cdb: &Cdb) -> Result<Step, Sense> {
     if no_data_out {
         write_same_of(unit, cdb, &vec![0; block as usize])
     } else {
-        Ok(parameters(*cdb, block))
+        Ok(exact_parameters(*cdb, block))
     }
 }
 
@@ -261,14 +256,11 @@ fn unmap_ranges(unit: &LogicalUnit, data: &[u8]) -> Result<Step, Sense> {
     let list = unmap::parse(data).ok_or(Sense::illegal_request(Asc::PARAMETER_LIST_LENGTH_ERROR))?;
     let mut ranges = Vec::with_capacity(list.len());
     let mut total = 0u64;
-    for range in &list {
-        let (offset, len) = extent(unit, range.lba, range.blocks.into())?;
-        total = total.saturating_add(len);
-        if len > 0 {
-            ranges.push((offset, len));
-        }
+    for range in list.iter().filter(|range| range.blocks > 0) {
+        ranges.push(extent(unit, range.lba, range.blocks.into())?);
+        total = total.saturating_add(range.blocks.into());
     }
-    if total > MAX_UNMAP_BYTES {
+    if total > MAX_UNMAP_BLOCKS.into() {
         return Err(Sense::invalid_field_in_parameters(HEADER_LEN as u16));
     }
     Ok(if ranges.is_empty() {

@@ -17,12 +17,12 @@ const PAGES: [u8; 6] = [
 /// Standards that are claimed: SAM-5, iSCSI, SPC-4, SBC-3 (SPC-5 table 60, no version claimed).
 const VERSION_DESCRIPTORS: [u16; 4] = [0x00a0, 0x0960, 0x0460, 0x04c0];
 
-/// Blocks of one COMPARE AND WRITE.
-pub(super) const MAX_COMPARE_AND_WRITE_BLOCKS: u8 = 128;
+/// Blocks of one COMPARE AND WRITE: all that its CDB can ask for.
+const MAX_COMPARE_AND_WRITE_BLOCKS: u8 = 255;
 /// Bytes of one WRITE SAME, and of one UNMAP range: what a file system releases within moments.
 pub(super) const MAX_WRITE_SAME_BYTES: u64 = 256 << 20;
-/// Bytes of one UNMAP in all.
-pub(super) const MAX_UNMAP_BYTES: u64 = 4 << 30;
+/// Blocks of one UNMAP in all.
+pub(super) const MAX_UNMAP_BLOCKS: u32 = 1 << 20;
 /// Ranges of one UNMAP.
 pub(super) const MAX_UNMAP_DESCRIPTORS: u32 = 256;
 
@@ -73,11 +73,7 @@ fn block_limits(unit: &LogicalUnit) -> BlockLimits {
         optimal_transfer_granularity: 1 << unit.config.capacity.physical_block_exponent,
         max_transfer_blocks: unit.config.max_transfer_bytes / block,
         optimal_transfer_blocks: OPTIMAL_TRANSFER_BYTES.min(unit.config.max_transfer_bytes) / block,
-        max_unmap_blocks: if unmap {
-            (MAX_UNMAP_BYTES / u64::from(block)) as u32
-        } else {
-            0
-        },
+        max_unmap_blocks: if unmap { MAX_UNMAP_BLOCKS } else { 0 },
         max_unmap_descriptors: if unmap { MAX_UNMAP_DESCRIPTORS } else { 0 },
         optimal_unmap_granularity: if unmap {
             (UNMAP_GRANULARITY_BYTES / block).max(1)

@@ -126,6 +126,7 @@ static COMMANDS: &[Command] = &[
     reserve_in!(0),
     reserve_in!(1),
     reserve_in!(2),
+    reserve_in!(3),
     reserve_out!(0),
     reserve_out!(1),
     reserve_out!(2),

@@ -142,30 +142,6 @@ impl Reservations {
         self.registrations.contains_key(&nexus)
     }
 
-    /// PERSISTENT RESERVE IN: READ KEYS, READ RESERVATION, REPORT CAPABILITIES.
-    pub(super) fn persistent_in(&self, service_action: u8, allocation_length: u16) -> Step {
-        let body: Vec<u8> = match service_action {
-            0 => self
-                .registrations
-                .values()
-                .flat_map(|key| key.to_be_bytes())
-                .collect(),
-            1 => self
-                .holder
-                .map(|(holder, kind)| self.reservation_descriptor(holder, kind))
-                .unwrap_or_default(),
-            2 => {
-                let capabilities = vec![0, 8, 0, 0x80, 0xea, 0x01, 0, 0];
-                return Step::Reply(Reply::data(capabilities, allocation_length.into()));
-            }
-            _ => return Sense::invalid_field_in_cdb(1).into(),
-        };
-        let mut data = self.generation.to_be_bytes().to_vec();
-        data.extend_from_slice(&(body.len() as u32).to_be_bytes());
-        data.extend_from_slice(&body);
-        Step::Reply(Reply::data(data, allocation_length.into()))
-    }
-
     fn reservation_descriptor(&self, holder: NexusId, kind: Kind) -> Vec<u8> {
         let key = if kind.all_registrants() {
             0
@@ -196,6 +172,58 @@ impl Reservations {
         }
         None
     }
+}
+
+/// PERSISTENT RESERVE IN: READ KEYS, READ RESERVATION, REPORT CAPABILITIES, READ FULL STATUS.
+pub(super) fn persistent_in(unit: &LogicalUnit, service_action: u8, allocation_length: u16) -> Step {
+    let reservations = &unit.reservations;
+    let registrations = &reservations.registrations;
+    let body: Vec<u8> = match service_action {
+        0 => registrations.values().flat_map(|key| key.to_be_bytes()).collect(),
+        1 => reservations
+            .holder
+            .map(|(holder, kind)| reservations.reservation_descriptor(holder, kind))
+            .unwrap_or_default(),
+        2 => {
+            let capabilities = vec![0, 8, 0, 0x80, 0xea, 0x01, 0, 0];
+            return Step::Reply(Reply::data(capabilities, allocation_length.into()));
+        }
+        3 => registrations
+            .iter()
+            .flat_map(|(&nexus, &key)| full_status(unit, nexus, key))
+            .collect(),
+        _ => return Sense::invalid_field_in_cdb(1).into(),
+    };
+    let mut data = reservations.generation.to_be_bytes().to_vec();
+    data.extend_from_slice(&(body.len() as u32).to_be_bytes());
+    data.extend_from_slice(&body);
+    Step::Reply(Reply::data(data, allocation_length.into()))
+}
+
+/// A full status descriptor (SPC-4 6.15.5) with the TransportID of an iSCSI initiator port (SPC-4 7.6.4.6).
+fn full_status(unit: &LogicalUnit, nexus: NexusId, key: u64) -> Vec<u8> {
+    let held = holds(&unit.reservations, nexus);
+    let mut name = unit.port_of(nexus).as_bytes().to_vec();
+    name.resize((name.len() / 4 + 1).max(5) * 4, 0);
+    let mut bytes = key.to_be_bytes().to_vec();
+    bytes.extend_from_slice(&[
+        0,
+        0,
+        0,
+        0,
+        u8::from(held.is_some()),
+        held.map_or(0, |kind| kind as u8),
+        0,
+        0,
+        0,
+        0,
+    ]);
+    bytes.extend_from_slice(&1u16.to_be_bytes()); // relative target port identifier
+    bytes.extend_from_slice(&((name.len() + 4) as u32).to_be_bytes());
+    bytes.extend_from_slice(&[0x45, 0]); // initiator port, iSCSI
+    bytes.extend_from_slice(&(name.len() as u16).to_be_bytes());
+    bytes.extend_from_slice(&name);
+    bytes
 }
 
 /// What PERSISTENT RESERVE OUT may ask for, before its parameter list comes.

@@ -30,8 +30,8 @@ fn config() -> UnitConfig {
 
 fn unit() -> LogicalUnit {
     let mut unit = LogicalUnit::new(config());
-    unit.attach(NEXUS, None);
-    unit.attach(OTHER, None);
+    unit.attach(NEXUS, "iqn.2026-11.test:a,i,0x800000000001", None);
+    unit.attach(OTHER, "iqn.2026-11.test:b,i,0x800000000002", None);
     unit
 }
 
@@ -263,6 +263,27 @@ fn request_sense_returns_and_clears_the_attention() {
 }
 
 #[test]
+fn a_nexus_that_logged_out_is_told_nothing_and_one_that_was_lost_is() {
+    let mut unit = unit();
+    unit.logged_out(NEXUS);
+    unit.nexus_lost(OTHER);
+    unit.resize(1);
+    unit.attach(NEXUS, "", None);
+    unit.attach(OTHER, "", None);
+    assert_eq!(run(&mut unit, &[0; 6]), Step::Reply(Reply::good()));
+    expect_sense(
+        unit.execute(OTHER, &[0; 6], &[]),
+        SenseKey::UnitAttention,
+        Asc::NEXUS_LOSS_OCCURRED,
+    );
+    expect_sense(
+        unit.execute(OTHER, &[0; 6], &[]),
+        SenseKey::UnitAttention,
+        Asc::CAPACITY_DATA_HAS_CHANGED,
+    );
+}
+
+#[test]
 fn a_reset_outranks_what_was_pending() {
     let mut unit = unit();
     unit.resize(1);
@@ -281,7 +302,7 @@ fn with_parameters(unit: &mut LogicalUnit, cdb: &[u8], list: &[u8]) -> Step {
 
 fn with_parameters_of(unit: &mut LogicalUnit, nexus: NexusId, cdb: &[u8], list: &[u8]) -> Step {
     match unit.execute(nexus, cdb, &[]) {
-        Step::Parameters { len, pending } => {
+        Step::Parameters { len, pending, .. } => {
             unit.resume(nexus, pending, &list[..list.len().min(len as usize)])
         }
         other => other,
@@ -488,6 +509,23 @@ mod reservations {
                 0, 0, 0, 1, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 0, 0, 1, 0, 0
             ]
         );
+    }
+
+    #[test]
+    fn full_status_names_the_initiator_ports() {
+        let mut unit = unit();
+        with_parameters(&mut unit, &out(0, 0), &list(0, 11));
+        with_parameters(&mut unit, &out(1, 3), &list(11, 0));
+        let status = data(run(&mut unit, &[0x5e, 3, 0, 0, 0, 0, 0, 0, 255, 0]));
+        assert_eq!(status[..8], [0, 0, 0, 1, 0, 0, 0, 24 + 4 + 36]);
+        assert_eq!(
+            status[8..32],
+            [
+                0, 0, 0, 0, 0, 0, 0, 11, 0, 0, 0, 0, 1, 3, 0, 0, 0, 0, 0, 1, 0, 0, 0, 40
+            ]
+        );
+        assert_eq!(status[32..36], [0x45, 0, 0, 36]);
+        assert_eq!(&status[36..], b"iqn.2026-11.test:a,i,0x800000000001\0");
     }
 
     #[test]
