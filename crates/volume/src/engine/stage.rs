@@ -12,6 +12,7 @@ use crate::journal::{LunRecord, StagingRecord, VolumeRecord};
 use crate::model::{Access, Condition, FsType, Outcome, RecordedSpec, VolumeSpec, check_options};
 use crate::progress::Step;
 use serde_json::Map;
+use std::path::Path;
 
 /// How a staged mount was found.
 pub(super) enum StageState {
@@ -200,9 +201,13 @@ impl Work<'_, '_> {
             staging.number = Some(entry.number);
             staging.warnings.clone_from(&warnings);
         }
+        if shared.is_none() && !in_use && !spec.access.is_read_only() {
+            self.grow_mounted(device, &found, &entry.mount_point)?;
+        }
         Ok((found, warnings))
     }
 
+    /// Checks the file system, and grows it when its LUN has grown since its last use.
     fn check_file_system(&mut self, device: &Device, found: &Found) -> Result<Vec<Condition>, VolumeError> {
         if found.formatted || device.read_only {
             return Ok(Vec::new());
@@ -214,10 +219,42 @@ impl Work<'_, '_> {
             .host
             .check(&device.path, found.fs_type, self.deadline());
         let notes = self.end(running, result.map_err(|e| self.host_error(Step::Check, e)))?;
+        let known = self
+            .engine
+            .journal
+            .lun(&self.lun())?
+            .and_then(|known| known.size_bytes);
+        if known.is_some_and(|before| before < device.size_bytes) {
+            let running = self.begin(Step::Grow, device.path.display())?;
+            let host = &self.engine.config.host;
+            let result = host.grow_unmounted(&device.path, found.fs_type, self.deadline());
+            self.end(running, result.map_err(|e| self.host_error(Step::Grow, e)))?;
+        }
         Ok(notes
             .into_iter()
             .map(|note| Condition::warning("FileSystemRepaired", note))
             .collect())
+    }
+
+    /// Grows a file system that grows only while it is mounted, when its LUN has grown since its last use.
+    fn grow_mounted(&mut self, device: &Device, found: &Found, at: &Path) -> Result<(), VolumeError> {
+        let known = self
+            .engine
+            .journal
+            .lun(&self.lun())?
+            .and_then(|known| known.size_bytes);
+        let has_grown = known.is_some_and(|before| before < device.size_bytes);
+        if !has_grown || found.fs_type == FsType::Ext4 || found.formatted || device.read_only {
+            return Ok(());
+        }
+        let running = self.begin(Step::Grow, device.path.display())?;
+        let grown = self
+            .engine
+            .config
+            .host
+            .grow(&device.path, found.fs_type, at, self.deadline());
+        self.end(running, grown.map_err(|e| self.host_error(Step::Grow, e)))?;
+        Ok(())
     }
 
     fn place_stage(
@@ -397,5 +434,5 @@ impl Work<'_, '_> {
 
 /// Whether a mount is of this device. Btrfs has a device number of its own; there the source says it.
 pub(super) fn is_on(entry: &MountEntry, device: &Device) -> bool {
-    entry.number == device.number || std::path::Path::new(&entry.source) == device.path
+    entry.number == device.number || Path::new(&entry.source) == device.path
 }

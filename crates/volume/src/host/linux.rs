@@ -323,6 +323,22 @@ impl Host for LinuxHost {
         })
     }
 
+    fn grow_unmounted(
+        &self,
+        device: &Path,
+        fs_type: FsType,
+        deadline: Instant,
+    ) -> Result<Option<Growth>, HostError> {
+        let (found, device_bytes) = probed(device, fs_type, deadline)?;
+        grown(disk::grow::grow_unmounted(
+            &found,
+            device,
+            device_bytes,
+            &self.tools,
+            deadline,
+        ))
+    }
+
     fn grow(
         &self,
         device: &Path,
@@ -330,33 +346,47 @@ impl Host for LinuxHost {
         at: &Path,
         deadline: Instant,
     ) -> Result<Growth, HostError> {
-        let opened = disk::Device::open(device).map_err(internal)?;
-        let device_bytes = opened.size_bytes();
-        drop(opened);
-        let found = match disk::probe_path(device, deadline) {
-            disk::Content::FileSystem(found) if found.fs_type == fs_type.into() => found,
-            other => {
-                return Err(failed(
-                    ErrorKind::Refused,
-                    format!("{} holds {other}", device.display()),
-                ));
-            }
-        };
-        match disk::grow::grow(&found, device, device_bytes, at, &self.tools, deadline) {
-            Ok(disk::grow::Grown::Changed {
-                before_bytes,
-                after_bytes,
-            }) => Ok(Growth {
-                before_bytes,
-                after_bytes,
-            }),
-            Ok(_) => Ok(Growth {
-                before_bytes: found.size_bytes,
-                after_bytes: found.size_bytes,
-            }),
-            Err(disk::grow::GrowError::Tool(error)) => Err(tool_error(error)),
-            Err(error) => Err(internal(error)),
-        }
+        let (found, device_bytes) = probed(device, fs_type, deadline)?;
+        let growth = grown(disk::grow::grow(
+            &found,
+            device,
+            device_bytes,
+            at,
+            &self.tools,
+            deadline,
+        ))?;
+        Ok(growth.unwrap_or(Growth {
+            before_bytes: found.size_bytes,
+            after_bytes: found.size_bytes,
+        }))
+    }
+}
+
+/// What is on the device now, and how large the device is now.
+fn probed(device: &Path, fs_type: FsType, deadline: Instant) -> Result<(disk::FileSystem, u64), HostError> {
+    let device_bytes = disk::Device::open(device).map_err(internal)?.size_bytes();
+    match disk::probe_path(device, deadline) {
+        disk::Content::FileSystem(found) if found.fs_type == fs_type.into() => Ok((found, device_bytes)),
+        other => Err(failed(
+            ErrorKind::Refused,
+            format!("{} holds {other}", device.display()),
+        )),
+    }
+}
+
+fn grown(result: Result<disk::grow::Grown, disk::grow::GrowError>) -> Result<Option<Growth>, HostError> {
+    match result {
+        Ok(disk::grow::Grown::Changed {
+            before_bytes,
+            after_bytes,
+        }) => Ok(Some(Growth {
+            before_bytes,
+            after_bytes,
+        })),
+        Ok(_) => Ok(None),
+        Err(disk::grow::GrowError::Tool(error)) => Err(tool_error(error)),
+        Err(error @ disk::grow::GrowError::NotPermitted { .. }) => Err(failed(ErrorKind::Unsupported, error)),
+        Err(error) => Err(internal(error)),
     }
 }
 

@@ -233,6 +233,18 @@ pub trait Host: Send + Sync {
     /// When it cannot be told.
     fn health(&self, entry: &MountEntry, expected: Access, deadline: Instant) -> Result<Health, HostError>;
 
+    /// Grows a file system that is mounted nowhere to its device, where its type can do that; `None` where it cannot,
+    /// or need not.
+    ///
+    /// # Errors
+    /// When the tool is missing or fails.
+    fn grow_unmounted(
+        &self,
+        device: &Path,
+        fs_type: FsType,
+        deadline: Instant,
+    ) -> Result<Option<Growth>, HostError>;
+
     /// Grows a mounted file system to its device.
     ///
     /// # Errors

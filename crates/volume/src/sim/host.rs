@@ -286,6 +286,24 @@ impl Host for SimHost {
         })
     }
 
+    fn grow_unmounted(
+        &self,
+        device: &Path,
+        fs_type: FsType,
+        deadline: Instant,
+    ) -> Result<Option<Growth>, HostError> {
+        let mounted = self.edit(|world| Ok(is_mounted(world, minor_of(world, device)?)))?;
+        if mounted {
+            self.edit(|world| {
+                world
+                    .violations
+                    .push(format!("grew {} as if it were not mounted", device.display()));
+                Ok(())
+            })?;
+        }
+        self.grow(device, fs_type, Path::new(""), deadline).map(Some)
+    }
+
     fn grow(
         &self,
         device: &Path,

@@ -338,6 +338,26 @@ fn grow_reaches_device_and_file_system() {
 }
 
 #[test]
+fn a_lun_that_grew_while_it_was_away_is_grown_at_the_next_stage() {
+    for fs_type in [FsType::Ext4, FsType::Xfs] {
+        let bench = Bench::new();
+        let key = bench.add(0, fs(fs_type, UUID));
+        let engine = bench.engine();
+        for size in [64 << 20, 256 << 20] {
+            bench.world(|world| world.lun(&key).size_bytes = size);
+            engine.stage(&spec(0), &mut call()).unwrap();
+            let disk = bench.world(|world| world.lun(&key).disk.clone());
+            assert!(
+                matches!(disk, Disk::Fs(SimFs { size_bytes, .. }) if size_bytes == size),
+                "{disk:?}"
+            );
+            engine.unstage(&spec(0).id(), &mut call()).unwrap();
+        }
+        bench.assert_clean();
+    }
+}
+
+#[test]
 fn bad_fields_are_named() {
     let bench = Bench::with_ext4();
     let engine = bench.engine();
