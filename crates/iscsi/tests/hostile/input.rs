@@ -34,6 +34,7 @@ impl<'a> Input<'a> {
         std::array::from_fn(|_| self.byte())
     }
 
+    /// A number below `below`, which is not zero.
     pub(crate) fn number(&mut self, below: usize) -> usize {
         usize::from(u16::from_be_bytes(self.array())) % below
     }
@@ -49,21 +50,25 @@ impl<'a> Input<'a> {
         data.into()
     }
 
-    /// A PDU with one of these opcodes. Serial numbers and tags are random; the caller mends what it wants to be
-    /// right, because a random CmdSN would end every session with its first PDU.
-    pub(crate) fn pdu(&mut self, opcodes: &[Opcode]) -> RawPdu {
-        let mut bhs = [0; BHS_LEN];
-        bhs[0] = opcodes[self.number(opcodes.len())].bits() | (self.byte() & 0x40);
-        bhs[1..4].copy_from_slice(&self.array::<3>());
-        if self.byte() & 3 == 0 {
-            bhs[8..].copy_from_slice(&self.array::<40>());
-        } else {
-            // Small numbers in the fields that matter most, so that offsets and lengths meet what is there.
-            for field in [20, 40, 44] {
-                bhs[field + 2..field + 4].copy_from_slice(&self.array::<2>());
-            }
-        }
-        let words = if self.byte() < 16 { self.number(8) } else { 0 };
+    /// A data segment whose bytes do not matter, so that the input lasts for more PDUs.
+    fn filler(&mut self) -> Bytes {
+        vec![0xa5; self.number(MAX_DATA_LEN)].into()
+    }
+
+    /// Rare, and never true once the input has come to its end.
+    pub(crate) fn rarely(&mut self) -> bool {
+        self.byte() > 250
+    }
+
+    pub(crate) fn choose<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.number(choices.len())]
+    }
+
+    /// A PDU with any fields.
+    pub(crate) fn any_pdu(&mut self, opcodes: &[Opcode]) -> RawPdu {
+        let mut bhs: [u8; BHS_LEN] = self.array();
+        bhs[0] = self.choose(opcodes).bits() | (bhs[0] & 0x40);
+        let words = if bhs[4] < 64 { usize::from(bhs[4] % 8) } else { 0 };
         let mut ahs = self.take(words * 4).to_vec();
         ahs.resize(words * 4, 0);
         RawPdu {
@@ -72,7 +77,73 @@ impl<'a> Input<'a> {
             data: self.data(),
         }
     }
+
+    /// A PDU that parses, most of the time: nonsense in one place at once goes deeper than nonsense everywhere. Tags and
+    /// serial numbers are the caller's business, and zero here.
+    pub(crate) fn plausible_pdu(&mut self, opcodes: &[Opcode]) -> RawPdu {
+        if self.rarely() {
+            return self.any_pdu(opcodes);
+        }
+        let opcode = self.choose(opcodes);
+        let mut raw = RawPdu {
+            bhs: [0; BHS_LEN],
+            ahs: Bytes::new(),
+            data: Bytes::new(),
+        };
+        raw.bhs[0] = opcode.bits() | if self.byte() < 64 { 0x40 } else { 0 };
+        raw.bhs[1] = 0x80 | self.flags(opcode);
+        match opcode {
+            Opcode::ScsiCommand => self.fill_command(&mut raw),
+            Opcode::TextRequest | Opcode::TextResponse => {
+                raw.bhs[1] = self.choose(&[0x80, 0x80, 0x80, 0x40, 0x00]);
+                put(&mut raw, 20, self.choose(&[u32::MAX, u32::MAX, 1, 2]));
+                raw.data = Bytes::from_static(self.choose(&TEXTS));
+            }
+            Opcode::NopOut | Opcode::NopIn => {
+                put(&mut raw, 20, self.choose(&[u32::MAX, u32::MAX, 1]));
+                raw.data = self.data();
+            }
+            Opcode::DataOut | Opcode::DataIn => {
+                raw.bhs[1] = self.choose(&[0x00, 0x00, 0x80]);
+                raw.data = self.filler();
+            }
+            Opcode::R2t => put(&mut raw, 44, 1 + self.number(3000) as u32),
+            Opcode::TaskManagementResponse | Opcode::Reject => raw.bhs[2] = self.byte() % 13,
+            Opcode::TaskManagementRequest => put(&mut raw, 20, u32::from(self.byte() % 40)),
+            Opcode::AsyncMessage => raw.bhs[36] = self.choose(&[0, 1, 4, 255]),
+            _ => {}
+        }
+        raw
+    }
+
+    fn flags(&mut self, opcode: Opcode) -> u8 {
+        match opcode {
+            Opcode::TaskManagementRequest => 1 + self.byte() % 9,
+            Opcode::LogoutRequest => self.byte() % 3,
+            Opcode::SnackRequest => self.byte() % 4,
+            Opcode::ScsiResponse => self.choose(&[0, 0x02, 0x04]),
+            _ => 0,
+        }
+    }
+
+    /// A command that reads, writes with or without immediate data, or transfers nothing.
+    fn fill_command(&mut self, raw: &mut RawPdu) {
+        raw.bhs[1] = self.choose(&[0xc1, 0xa1, 0xa1, 0xa1, 0x21, 0x21, 0x81, 0xe1]);
+        if raw.bhs[1] & 0x20 != 0 && self.byte() < 128 {
+            raw.data = self.filler();
+        }
+        let len = raw.data.len() + self.number(6000);
+        put(raw, 20, len as u32);
+    }
 }
+
+const TEXTS: [&[u8]; 5] = [
+    b"SendTargets=All\0",
+    b"MaxRecvDataSegmentLength=8192\0",
+    b"TargetName=iqn.2001-04.com.example:array\0TargetAddress=192.0.2.1,1\0",
+    b"X-com.example.key=1\0",
+    b"SendTar",
+];
 
 /// Writes four bytes of a header.
 pub(crate) fn put(raw: &mut RawPdu, at: usize, number: u32) {

@@ -10,14 +10,13 @@ use longshore_iscsi::login::{
     InitiatorStep, MAX_EXCHANGES, TargetLogin, TargetLoginConfig, TargetStep,
 };
 use longshore_iscsi::params::Offers;
-use longshore_iscsi::pdu::{Cid, LoginRequest, LoginResponse, Opcode, RawPdu, Tsih};
+use longshore_iscsi::pdu::{Cid, LoginRequest, LoginResponse, Opcode, RawPdu, Stage, Tsih};
 use longshore_iscsi::serial::SerialNumber32;
 
-/// Pairs that get a login on its way, and what they must not be.
+/// Pairs that belong into some stage of a login, and a few that belong nowhere.
 const PAIRS: [&str; 24] = [
-    "InitiatorName=iqn.2001-04.com.example:host",
-    "TargetName=iqn.2001-04.com.example:array",
-    "SessionType=Normal",
+    "InitiatorAlias=host",
+    "TargetAlias=array",
     "SessionType=Discovery",
     "AuthMethod=CHAP,None",
     "AuthMethod=None",
@@ -28,18 +27,21 @@ const PAIRS: [&str; 24] = [
     "CHAP_C=0x0102030405060708090a0b0c0d0e0f10",
     "CHAP_N=host",
     "CHAP_R=0x00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff",
-    "HeaderDigest=CRC32C,None",
-    "DataDigest=None",
+    "HeaderDigest=None",
+    "DataDigest=CRC32C",
     "InitialR2T=No",
     "ImmediateData=Yes",
     "MaxRecvDataSegmentLength=512",
     "MaxBurstLength=16777215",
-    "FirstBurstLength=99999999",
+    "FirstBurstLength=65536",
     "TargetPortalGroupTag=1",
     "TargetAddress=192.0.2.1:3260",
     "ErrorRecoveryLevel=2",
     "MaxConnections=Irrelevant",
+    "X-com.example.key=?",
 ];
+
+const ISID: Isid = Isid::random([1, 2, 3], 4);
 
 struct Everybody(Authentication);
 
@@ -56,23 +58,29 @@ fn credentials() -> ChapCredentials {
     ChapCredentials::new("host", "a fake secret!!!".to_owned().into()).expect("legal credentials")
 }
 
-/// A login PDU whose header fits the login under way unless a rare choice says otherwise.
-fn pdu(input: &mut Input<'_>, opcode: Opcode, tag: u32, isid: Isid) -> RawPdu {
-    let mut raw = input.pdu(&[opcode]);
-    if input.byte() >= 8 {
-        raw.bhs[1] = [0x00, 0x04, 0x81, 0x83, 0x87, 0x87, 0x40, 0x44][input.number(8)];
-        raw.bhs[2..4].fill(0);
-        raw.bhs[8..14].copy_from_slice(&isid.0);
-        raw.bhs[14..16].fill(0);
-        put(&mut raw, 16, tag);
-        put(&mut raw, 20, 0);
-        raw.bhs[36..38].fill(0);
-        raw.ahs.clear();
+/// A login PDU that mostly fits the login under way: `stage` and the stages that may follow it.
+fn pdu(input: &mut Input<'_>, opcode: Opcode, tag: u32, stage: Stage, names: &str) -> RawPdu {
+    if input.rarely() {
+        return input.any_pdu(&[opcode]);
     }
-    if input.byte() >= 32 {
-        let mut text = Vec::new();
-        for _ in 0..input.number(6) {
-            text.extend_from_slice(PAIRS[input.number(PAIRS.len())].as_bytes());
+    let mut raw = input.any_pdu(&[opcode]);
+    let flags: &[u8] = match stage {
+        Stage::SecurityNegotiation => &[0x81, 0x81, 0x83, 0x00, 0x40],
+        _ => &[0x87, 0x87, 0x04, 0x44],
+    };
+    raw.bhs = [0; 48];
+    raw.bhs[0] = opcode.bits();
+    raw.bhs[1] = input.choose(flags);
+    raw.bhs[8..14].copy_from_slice(&ISID.0);
+    put(&mut raw, 16, tag);
+    if opcode == Opcode::LoginResponse && raw.bhs[1] & 0x83 == 0x83 {
+        raw.bhs[15] = 1;
+    }
+    raw.ahs.clear();
+    if !input.rarely() {
+        let mut text = names.as_bytes().to_vec();
+        for _ in 0..input.number(4) {
+            text.extend_from_slice(input.choose(&PAIRS).as_bytes());
             text.push(0);
         }
         raw.data = text.into();
@@ -84,7 +92,6 @@ fn pdu(input: &mut Input<'_>, opcode: Opcode, tag: u32, isid: Isid) -> RawPdu {
 pub(crate) fn run_initiator(data: &[u8]) {
     let mut input = Input::new(data);
     let choice = input.byte();
-    let isid = Isid::random([1, 2, 3], 4);
     let chap = (choice & 1 != 0).then(credentials);
     let mutual =
         ChapCredentials::new("array", "the other secret".to_owned().into()).expect("legal credentials");
@@ -93,7 +100,7 @@ pub(crate) fn run_initiator(data: &[u8]) {
         initiator_alias: None,
         target_name: (choice & 2 != 0)
             .then(|| "iqn.2001-04.com.example:array".parse().expect("a legal name")),
-        isid,
+        isid: ISID,
         tsih: Tsih(0),
         cid: Cid(0),
         cmd_sn: SerialNumber32(1),
@@ -104,13 +111,16 @@ pub(crate) fn run_initiator(data: &[u8]) {
     };
     let mut login = InitiatorLogin::new(config, [9; 32]).expect("a sound configuration");
     let mut request = login.start();
-    for _ in 0..=MAX_EXCHANGES {
-        let raw = pdu(
+    for exchange in 0..=MAX_EXCHANGES {
+        let stage = request.current_stage;
+        let mut raw = pdu(
             &mut input,
             Opcode::LoginResponse,
             request.initiator_task_tag.0,
-            isid,
+            stage,
+            "",
         );
+        put(&mut raw, 24, exchange);
         let Ok(response) = LoginResponse::parse(raw) else {
             return;
         };
@@ -146,17 +156,24 @@ pub(crate) fn run_target(data: &[u8]) {
         stat_sn: SerialNumber32(1),
         command_window: 32,
     });
+    let mut stage = input.choose(&[Stage::SecurityNegotiation, Stage::LoginOperationalNegotiation]);
+    let mut names = "InitiatorName=iqn.2001-04.com.example:host\0TargetName=iqn.2001-04.com.example:array\0";
     for _ in 0..=MAX_EXCHANGES {
-        let Ok(request) = LoginRequest::parse(pdu(
+        let raw = pdu(
             &mut input,
             Opcode::LoginRequest,
             1,
-            Isid::random([1, 2, 3], 4),
-        )) else {
+            stage,
+            std::mem::take(&mut names),
+        );
+        let Ok(request) = LoginRequest::parse(raw) else {
             return;
         };
         match login.handle(request, &authority) {
-            Ok(TargetStep::Send(response)) => assert!(response.data.len() <= 8192),
+            Ok(TargetStep::Send(response)) => {
+                assert!(response.data.len() <= 8192);
+                stage = response.transit_to.unwrap_or(stage);
+            }
             Ok(TargetStep::Ready(ready)) => {
                 let (response, session) = ready.accept(Tsih(1));
                 assert!(response.status.is_success());

@@ -1,22 +1,14 @@
 //! Any header with any data: parsed or refused; what is parsed can be shown and survives a trip to the wire.
 
 use crate::input::Input;
-use longshore_iscsi::pdu::{BHS_LEN, Fault, Opcode, Pdu, RawPdu};
+use longshore_iscsi::pdu::{Fault, Opcode, Pdu, RawPdu};
 
 pub(crate) fn run(data: &[u8]) {
     let mut input = Input::new(data);
     while !input.is_empty() {
         let raw = match input.byte() & 1 {
-            0 => input.pdu(&Opcode::ALL),
-            _ => {
-                let bhs: [u8; BHS_LEN] = input.array();
-                let ahs = input.array::<12>();
-                RawPdu {
-                    bhs,
-                    ahs: ahs[..usize::from(bhs[0] & 3) * 4].to_vec().into(),
-                    data: input.data(),
-                }
-            }
+            0 => input.any_pdu(&Opcode::ALL),
+            _ => input.plausible_pdu(&Opcode::ALL),
         };
         check(raw);
     }

@@ -27,12 +27,23 @@ const FROM_TARGET: [Opcode; 10] = [
 struct Session {
     initiator: Connection,
     now: Instant,
-    /// Tags of requests that were sent, for the target to name.
-    tags: Vec<u32>,
-    /// Tasks without an end, with the length of their data.
-    open: HashMap<InitiatorTaskTag, usize>,
+    /// Tags of all requests that were sent, and what they were.
+    tags: Vec<(Opcode, u32)>,
+    /// Tasks without an end.
+    open: HashMap<InitiatorTaskTag, Open>,
     stat_sn: u32,
-    data_sn: HashMap<u32, u32>,
+}
+
+/// A task as the target sees it.
+#[derive(Clone, Copy)]
+struct Open {
+    len: u32,
+    writes: bool,
+    sent: bool,
+    /// Where its next data begin.
+    next: u32,
+    /// DataSN or R2TSN that comes next.
+    sn: u32,
 }
 
 pub(crate) fn run(data: &[u8]) {
@@ -61,7 +72,6 @@ pub(crate) fn run(data: &[u8]) {
         tags: Vec::new(),
         open: HashMap::new(),
         stat_sn: 1,
-        data_sn: HashMap::new(),
     };
     while !input.is_empty() {
         let alive = session.step(&mut input);
@@ -88,7 +98,7 @@ impl Session {
                 self.now += Duration::from_millis(input.number(3000) as u64);
                 return self.initiator.handle_timeout(self.now).is_ok();
             }
-            6 => {
+            6 if input.rarely() => {
                 let bhs = self.pdu(input).bhs;
                 return self
                     .initiator
@@ -105,10 +115,10 @@ impl Session {
     }
 
     fn submit(&mut self, data: TaskData) {
-        let len = match &data {
-            TaskData::Out(bytes) => bytes.len(),
-            TaskData::In(len) => *len as usize,
-            TaskData::None => 0,
+        let (len, writes) = match &data {
+            TaskData::Out(bytes) => (bytes.len() as u32, true),
+            TaskData::In(len) => (*len, false),
+            TaskData::None => (0, false),
         };
         let deadline = Some(self.now + Duration::from_secs(4));
         let cdb = [0x2a; 16];
@@ -120,45 +130,130 @@ impl Session {
             deadline,
         };
         if let Ok(tag) = self.initiator.submit(task) {
-            assert!(self.open.insert(tag, len).is_none(), "a tag that is in use");
+            let open = Open {
+                len,
+                writes,
+                sent: false,
+                next: 0,
+                sn: 0,
+            };
+            assert!(self.open.insert(tag, open).is_none(), "a tag that is in use");
         }
     }
 
     fn pick(&self, input: &mut Input<'_>) -> Option<u32> {
-        (!self.tags.is_empty()).then(|| self.tags[input.number(self.tags.len())])
+        (!self.tags.is_empty()).then(|| self.tags[input.number(self.tags.len())].1)
     }
 
-    /// A target's PDU that is mostly plausible: a tag that was sent, numbers that are due, a window that opens.
+    /// A target's PDU that is mostly legal here: a tag that waits for it, the data that are due, a window that opens.
     fn pdu(&mut self, input: &mut Input<'_>) -> RawPdu {
-        let mut raw = input.pdu(&FROM_TARGET);
-        if let Some(tag) = self.pick(input) {
-            put(&mut raw, 16, tag);
-        }
-        if input.byte() >= 8 {
-            put(&mut raw, 24, self.stat_sn);
-            put(&mut raw, 28, 1);
-            put(&mut raw, 32, 40);
-            let tag = get(&raw, 16);
-            let numbered = matches!(raw.opcode(), Some(Opcode::DataIn | Opcode::R2t));
-            if numbered {
-                let next = self.data_sn.entry(tag).or_default();
-                put(&mut raw, 36, *next);
-                *next += 1;
+        let mut raw = input.plausible_pdu(&FROM_TARGET);
+        if input.rarely() {
+            if let Some(tag) = self.pick(input) {
+                put(&mut raw, 16, tag);
             }
-            let has_status = raw.opcode() != Some(Opcode::R2t)
-                && (raw.opcode() != Some(Opcode::DataIn) || raw.bhs[1] & 1 != 0)
-                && (raw.opcode() != Some(Opcode::NopIn) || tag != u32::MAX);
-            self.stat_sn += u32::from(has_status);
+            return raw;
         }
+        let fits = match raw.opcode() {
+            Some(Opcode::DataIn) => self.mend_data_in(input, &mut raw),
+            Some(Opcode::R2t) => self.mend_r2t(input, &mut raw),
+            Some(Opcode::ScsiResponse) => self.mend_response(input, &mut raw),
+            Some(Opcode::TextResponse) => self.mend_answer(&mut raw, Opcode::TextRequest),
+            Some(Opcode::TaskManagementResponse) => self.mend_answer(&mut raw, Opcode::TaskManagementRequest),
+            _ => false,
+        };
+        if !fits {
+            raw = input.plausible_pdu(&[Opcode::NopIn, Opcode::NopIn, Opcode::AsyncMessage, Opcode::Reject]);
+            put(&mut raw, 16, u32::MAX);
+        }
+        put(&mut raw, 24, self.stat_sn);
+        put(&mut raw, 28, 1);
+        put(&mut raw, 32, 40 + self.stat_sn);
+        let has_status = match raw.opcode() {
+            Some(Opcode::DataIn) => raw.bhs[1] & 1 != 0,
+            Some(Opcode::R2t | Opcode::NopIn) => false,
+            _ => true,
+        };
+        self.stat_sn += u32::from(has_status);
         raw
+    }
+
+    /// A task of this kind that the target has heard of.
+    fn pick_open(&mut self, input: &mut Input<'_>, raw: &mut RawPdu, writes: bool) -> Option<&mut Open> {
+        let mut known: Vec<_> = self
+            .open
+            .iter_mut()
+            .filter(|(_, open)| open.sent && open.writes == writes)
+            .collect();
+        known.sort_unstable_by_key(|(tag, _)| tag.0);
+        if known.is_empty() {
+            return None;
+        }
+        let (tag, open) = known.swap_remove(input.number(known.len()));
+        put(raw, 16, tag.0);
+        Some(open)
+    }
+
+    /// The answer to a request that has none yet.
+    fn mend_answer(&mut self, raw: &mut RawPdu, request: Opcode) -> bool {
+        let Some(at) = self.tags.iter().position(|(opcode, _)| *opcode == request) else {
+            return false;
+        };
+        put(raw, 16, self.tags.remove(at).1);
+        if raw.bhs[1] == 0 || raw.bhs[1] == 0x40 {
+            put(raw, 20, 7);
+        }
+        true
+    }
+
+    fn mend_data_in(&mut self, input: &mut Input<'_>, raw: &mut RawPdu) -> bool {
+        let Some(open) = self.pick_open(input, raw, false) else {
+            return false;
+        };
+        raw.data.truncate((open.len - open.next) as usize);
+        put(raw, 36, open.sn);
+        put(raw, 40, open.next);
+        open.sn += 1;
+        open.next += raw.data.len() as u32;
+        if open.next == open.len {
+            raw.bhs[1] = 0x81;
+        }
+        true
+    }
+
+    fn mend_r2t(&mut self, input: &mut Input<'_>, raw: &mut RawPdu) -> bool {
+        let Some(open) = self.pick_open(input, raw, true) else {
+            return false;
+        };
+        if open.next >= open.len {
+            return false;
+        }
+        let len = get(raw, 44).min(2048).min(open.len - open.next);
+        put(raw, 36, open.sn);
+        put(raw, 40, open.next);
+        put(raw, 44, len);
+        open.sn += 1;
+        true
+    }
+
+    fn mend_response(&mut self, input: &mut Input<'_>, raw: &mut RawPdu) -> bool {
+        let writes = input.byte() & 1 != 0;
+        let Some(open) = self.pick_open(input, raw, writes) else {
+            return false;
+        };
+        put(raw, 36, open.sn);
+        true
     }
 
     fn poll(&mut self) {
         while let Some(event) = self.initiator.poll_event() {
             if let Event::Completed { task, result } = event {
-                let len = self.open.remove(&task).expect("a task ends once");
+                let open = self.open.remove(&task).expect("a task ends once");
                 if let Ok(completion) = result {
-                    assert!(completion.data.len() <= len, "more data than was asked for");
+                    assert!(
+                        completion.data.len() <= open.len as usize,
+                        "more data than was asked for"
+                    );
                 }
             }
         }
@@ -169,16 +264,20 @@ impl Session {
             assert!(raw.data.len() <= 512, "longer than the target takes");
             let pdu = Pdu::parse(raw).expect("our own PDUs are legal");
             match &pdu {
-                Pdu::ScsiCommand(command) => self.remember(command.initiator_task_tag),
-                Pdu::TextRequest(text) => self.remember(text.initiator_task_tag),
-                Pdu::TaskManagementRequest(request) => self.remember(request.initiator_task_tag),
+                Pdu::ScsiCommand(command) => {
+                    self.remember(&pdu, command.initiator_task_tag);
+                    if let Some(open) = self.open.get_mut(&command.initiator_task_tag) {
+                        (open.sent, open.next) = (true, open.next + command.data.len() as u32);
+                    }
+                }
+                Pdu::TextRequest(text) => self.remember(&pdu, text.initiator_task_tag),
+                Pdu::TaskManagementRequest(request) => self.remember(&pdu, request.initiator_task_tag),
                 Pdu::DataOut(data) => {
-                    let end = data.buffer_offset as usize + data.data.len();
-                    let len = self.open.get(&data.initiator_task_tag).copied();
-                    assert!(
-                        len.is_none_or(|len| end <= len),
-                        "{pdu}: bytes that the command does not have"
-                    );
+                    let end = data.buffer_offset + data.data.len() as u32;
+                    if let Some(open) = self.open.get_mut(&data.initiator_task_tag) {
+                        assert!(end <= open.len, "{pdu}: bytes that the command does not have");
+                        open.next = end;
+                    }
                 }
                 _ => {}
             }
@@ -186,10 +285,8 @@ impl Session {
         assert!(self.tags.len() < 100_000);
     }
 
-    fn remember(&mut self, tag: InitiatorTaskTag) {
-        self.data_sn.remove(&tag.0);
-        if !self.tags.contains(&tag.0) {
-            self.tags.push(tag.0);
-        }
+    fn remember(&mut self, pdu: &Pdu, tag: InitiatorTaskTag) {
+        self.tags.retain(|(_, known)| *known != tag.0);
+        self.tags.push((pdu.opcode(), tag.0));
     }
 }

@@ -14,8 +14,12 @@ use std::time::{Duration, Instant};
 const WINDOW: u32 = 8;
 const IMMEDIATE: u32 = 3;
 
-const FROM_INITIATOR: [Opcode; 12] = [
+const FROM_INITIATOR: [Opcode; 16] = [
     Opcode::ScsiCommand,
+    Opcode::ScsiCommand,
+    Opcode::ScsiCommand,
+    Opcode::ScsiCommand,
+    Opcode::DataOut,
     Opcode::ScsiCommand,
     Opcode::ScsiCommand,
     Opcode::DataOut,
@@ -35,6 +39,7 @@ struct Session {
     cmd_sn: u32,
     /// Commands that are kept open, and how much of their data has come.
     open: HashMap<TaskId, u32>,
+    next_tag: u32,
     /// Tag, transfer tag, offset and length of the R2Ts that were sent.
     asked: Vec<[u32; 4]>,
 }
@@ -69,6 +74,7 @@ pub(crate) fn run(data: &[u8]) {
         now,
         cmd_sn: 1,
         open: HashMap::new(),
+        next_tag: 0,
         asked: Vec::new(),
     };
     while !input.is_empty() {
@@ -88,7 +94,7 @@ impl Session {
                 self.now += Duration::from_millis(input.number(9000) as u64);
                 self.target.handle_timeout(self.now).is_ok()
             }
-            1 => {
+            1 if input.rarely() => {
                 let bhs = self.pdu(input).bhs;
                 self.target
                     .handle_frame_error(self.now, FrameError::DataDigest { bhs })
@@ -113,22 +119,46 @@ impl Session {
         }
     }
 
-    /// An initiator's PDU that is mostly plausible: the CmdSN that is due, few tags, an answer to an R2T.
+    /// An initiator's PDU that is mostly legal here: the CmdSN that is due, a new tag, an answer to an R2T.
     fn pdu(&mut self, input: &mut Input<'_>) -> RawPdu {
-        let mut raw = input.pdu(&FROM_INITIATOR);
-        put(&mut raw, 16, u32::from(input.byte() % 12));
+        let mut raw = input.plausible_pdu(&FROM_INITIATOR);
+        let is_out_of_place = match raw.opcode() {
+            Some(Opcode::LogoutRequest | Opcode::LoginRequest) => true,
+            Some(Opcode::DataOut) => self.asked.is_empty(),
+            _ => false,
+        };
+        if is_out_of_place && !input.rarely() {
+            raw = input.plausible_pdu(&[Opcode::ScsiCommand]);
+        }
         if raw.opcode() == Some(Opcode::DataOut) {
             self.answer(input, &mut raw);
-        } else if input.byte() >= 8 {
-            put(&mut raw, 24, self.cmd_sn);
-            let takes_number = !raw.is_immediate() && raw.opcode() != Some(Opcode::SnackRequest);
-            self.cmd_sn += u32::from(takes_number);
+            return raw;
         }
+        if raw.opcode() == Some(Opcode::ScsiCommand) && !input.rarely() {
+            // What was agreed on about unsolicited data.
+            let agreed = self.target.parameters();
+            let longest = if agreed.immediate_data { 1024 } else { 0 };
+            raw.data.truncate(longest);
+            raw.bhs[1] |= u8::from(agreed.initial_r2t) << 7;
+        }
+        self.next_tag += 1;
+        let tag = if input.rarely() {
+            u32::from(input.byte() % 40)
+        } else {
+            self.next_tag
+        };
+        put(&mut raw, 16, tag);
+        put(&mut raw, 24, self.cmd_sn);
+        let is_numbered =
+            !raw.is_immediate() && raw.opcode() != Some(Opcode::SnackRequest) && !input.rarely();
+        self.cmd_sn += u32::from(is_numbered);
         raw
     }
 
     fn answer(&mut self, input: &mut Input<'_>, raw: &mut RawPdu) {
-        if self.asked.is_empty() || input.byte() < 16 {
+        if self.asked.is_empty() || input.rarely() {
+            // Unsolicited, for the last command, or for none at all.
+            put(raw, 16, self.next_tag);
             put(raw, 20, u32::MAX);
             return;
         }
@@ -155,7 +185,9 @@ impl Session {
         while let Some(raw) = self.target.poll_transmit() {
             sent += 1;
             assert!(sent < 10_000, "PDUs without end");
-            assert!(raw.data.len() <= 512, "longer than the initiator takes");
+            // The initiator may declare another length at any time.
+            let longest = self.target.parameters().max_send_data_segment_length as usize;
+            assert!(raw.data.len() <= longest, "longer than the initiator takes");
             if let Pdu::R2t(r2t) = Pdu::parse(raw).expect("our own PDUs are legal") {
                 assert!(r2t.desired_data_transfer_length <= 2048, "{r2t}");
                 let (tag, transfer_tag) = (r2t.initiator_task_tag.0, r2t.target_transfer_tag.0);
