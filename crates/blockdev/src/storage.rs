@@ -20,6 +20,9 @@ pub struct Geometry {
 ///
 /// Offsets and lengths are in bytes, multiples of the block size and within the capacity.
 pub trait Storage: Send + Sync + 'static {
+    /// Size and properties as they are now.
+    fn geometry(&self) -> Geometry;
+
     /// Reads `len` bytes; exactly as many come back, in one or more pieces.
     fn read(&self, offset: u64, len: u32) -> impl Future<Output = Result<Vec<Bytes>, StorageError>> + Send;
 
