@@ -315,3 +315,6 @@ fn c_string(bytes: &[u8], what: &str) -> Result<CString, MountError> {
     }
     CString::new(bytes).map_err(|_| invalid())
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,11 +31,18 @@ fn an_empty_directory_below_a_root_behind_a_link_is_taken() {
 #[test]
 fn a_link_at_the_end_or_on_the_way_is_refused() {
     let sandbox = Sandbox::new();
-    sandbox.dir("real/inner");
+    sandbox.dir("real/inner/deep");
     symlink("real", sandbox.path().join("link")).unwrap();
     symlink("/etc", sandbox.path().join("etc")).unwrap();
     symlink("missing", sandbox.path().join("dangling")).unwrap();
-    for path in ["link", "link/inner", "etc", "etc/network", "dangling"] {
+    for path in [
+        "link",
+        "link/inner",
+        "link/inner/deep",
+        "etc",
+        "etc/network",
+        "dangling",
+    ] {
         let error = error(&sandbox.root(), path);
         assert!(matches!(error, TargetError::Symlink { .. }), "{path}: {error}");
         let error = TargetDirectory::open_or_create(&sandbox.root(), Path::new(path)).unwrap_err();

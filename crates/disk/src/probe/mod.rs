@@ -1,7 +1,7 @@
 //! The probe: what a device holds, read from the device itself, with no helper (F1).
 //!
-//! First every known super block's own place is looked at ([`signatures`] and one file for each file system that
-//! volumes use). One file system and nothing beside it is [`Content::FileSystem`]. Any other signature, or two at
+//! First every known super block's own place is looked at (`signatures.rs`, `raid.rs`, and one file for
+//! each file system that volumes use). One file system and nothing beside it is [`Content::FileSystem`]. Any other signature, or two at
 //! once, is [`Content::Other`]. When there is none, every byte of [`places`] is read: all of them zero is
 //! [`Content::Blank`], one that is not is `Other` again, named by the backup super blocks that stand there, if any.
 //! A read that fails, comes short or is late is [`Content::Unknown`], whatever was found before it.
