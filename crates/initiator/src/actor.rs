@@ -267,8 +267,9 @@ impl Actor {
         if let Some(reason) = self.board.reconnect.take() {
             return Err(End::Lost(reason, Duration::ZERO));
         }
+        // Whatever became ready in this round goes out in the next one.
+        moved |= self.board.has_ready() && link.has_room();
         for job in self.board.take_jobs() {
-            moved = true;
             if let Some(session) = Session::upgrade(&self.shared) {
                 tokio::spawn(recovery::recover(session, job));
             }
@@ -393,6 +394,7 @@ impl Actor {
     /// Does what is due, and sets the timer.
     fn tick(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Result<bool, End> {
         let now = clock();
+        let mut moved = false;
         if self.board.poll_timeout().is_some_and(|due| due <= now) {
             self.board.handle_timeout(now);
         }
@@ -400,6 +402,7 @@ impl Actor {
             link.connection
                 .handle_timeout(now)
                 .map_err(|error| lost(error.into()))?;
+            moved = true;
             if link.connection.outstanding() <= 1 {
                 link.rest();
             }
@@ -408,13 +411,13 @@ impl Actor {
         let logout = self.logout.as_ref().map(|logout| logout.deadline);
         let due = [self.board.poll_timeout(), link.connection.poll_timeout(), logout];
         let Some(due) = due.into_iter().flatten().min() else {
-            return Ok(false);
+            return Ok(moved);
         };
         let due = tokio::time::Instant::from_std(due);
         if self.timer.deadline() != due {
             self.timer.as_mut().reset(due);
         }
-        Ok(self.timer.as_mut().poll(cx).is_ready())
+        Ok(moved | self.timer.as_mut().poll(cx).is_ready())
     }
 
     // Logout.

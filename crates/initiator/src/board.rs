@@ -216,6 +216,11 @@ impl Board {
         None
     }
 
+    /// Whether [`Board::next`] has something to look at.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// The command that [`Board::next`] gave has this tag now.
     pub(crate) fn sent(&mut self, tag: InitiatorTaskTag, entry: Entry) {
         let mut mark = 0;

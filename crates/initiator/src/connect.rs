@@ -2,27 +2,21 @@
 //! completes is used, the others stand by for the next time (F18).
 
 use std::collections::VecDeque;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
 use longshore_iscsi::chap::{Algorithms, ChapCredentials};
-use longshore_iscsi::frame::{Decoder, encode};
+use longshore_iscsi::frame::Decoder;
 use longshore_iscsi::isid::Isid;
-use longshore_iscsi::login::{
-    InitiatorLogin, InitiatorLoginConfig, InitiatorStep, LoginError, MAX_LOGIN_DATA_SEGMENT,
-    SessionParameters,
-};
+use longshore_iscsi::login::SessionParameters;
 use longshore_iscsi::name::IscsiName;
 use longshore_iscsi::params::Offers;
-use longshore_iscsi::pdu::{Cid, LoginRequest, LoginResponse, LoginStatus, Tsih};
-use longshore_iscsi::serial::SerialNumber32;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
-use tokio::time::{sleep_until, timeout_at};
+use tokio::time::sleep_until;
 
+use crate::attempt::attempt;
 use crate::config::{Bind, DiscoveryConfig, RedirectPolicy, SessionConfig, Timing};
 use crate::error::{AttemptError, LoginFailure, PortalFailure};
 use crate::info::{Counters, SessionInfo, SessionState};
@@ -30,23 +24,20 @@ use crate::portal::Portal;
 use crate::resolve::resolve;
 use crate::session::lock;
 
-/// The most redirects in a row that are followed.
-const REDIRECTS_MAX: usize = 2;
-
 /// Whom to log in to, and as whom: what sessions and discoveries have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct Login {
-    initiator_name: IscsiName,
-    target_name: Option<IscsiName>,
-    isid: Isid,
-    portals: Vec<Portal>,
-    bind: Option<Bind>,
-    chap: Option<ChapCredentials>,
-    mutual: Option<ChapCredentials>,
-    algorithms: Algorithms,
-    offers: Offers,
-    redirects: RedirectPolicy,
-    timing: Timing,
+    pub(crate) initiator_name: IscsiName,
+    pub(crate) target_name: Option<IscsiName>,
+    pub(crate) isid: Isid,
+    pub(crate) portals: Vec<Portal>,
+    pub(crate) bind: Option<Bind>,
+    pub(crate) chap: Option<ChapCredentials>,
+    pub(crate) mutual: Option<ChapCredentials>,
+    pub(crate) algorithms: Algorithms,
+    pub(crate) offers: Offers,
+    pub(crate) redirects: RedirectPolicy,
+    pub(crate) timing: Timing,
 }
 
 impl From<&SessionConfig> for Login {
@@ -278,157 +269,4 @@ impl Race {
         }
         self.failure()
     }
-}
-
-/// Connects to one address and logs in, following redirects.
-async fn attempt(
-    login: &Login,
-    known: &Mutex<Vec<SocketAddr>>,
-    portal: Portal,
-    first: SocketAddr,
-    deadline: Instant,
-) -> Result<Connected, AttemptError> {
-    let mut address = first;
-    for _ in 0..=REDIRECTS_MAX {
-        let stream = timeout_at(deadline.into(), tcp_connect(address, login.bind.as_ref()))
-            .await
-            .map_err(|_elapsed| AttemptError::Timeout("connecting"))??;
-        let outcome = timeout_at(deadline.into(), log_in(login, stream))
-            .await
-            .map_err(|_elapsed| AttemptError::Timeout("logging in"))??;
-        match outcome {
-            Outcome::Done(stream, decoder, parameters) => {
-                return Ok(Connected {
-                    stream,
-                    decoder,
-                    parameters,
-                    portal,
-                    address,
-                });
-            }
-            Outcome::Redirect(text) => address = redirected(login, known, &text)?,
-        }
-    }
-    let reason = "more than two redirects in a row";
-    Err(AttemptError::Redirect {
-        address: address.to_string(),
-        reason,
-    })
-}
-
-/// Where a TargetAddress (`address[:port][,tag]`) leads, if we go there: numeric, and among the configured portals.
-fn redirected(login: &Login, known: &Mutex<Vec<SocketAddr>>, text: &str) -> Result<SocketAddr, AttemptError> {
-    let refused = |reason| AttemptError::Redirect {
-        address: text.chars().take(300).collect(),
-        reason,
-    };
-    let portal = text.split(',').next().unwrap_or_default().parse::<Portal>();
-    let portal = portal.map_err(|_| refused("it is not an address"))?;
-    let address = portal
-        .address()
-        .ok_or_else(|| refused("it is a host name; only numeric addresses are followed"))?;
-    let allowed = login.redirects == RedirectPolicy::AnyAddress || lock(known).contains(&address);
-    if !allowed {
-        return Err(refused(
-            "it is not among the configured portals; add it to them if it is right",
-        ));
-    }
-    Ok(address)
-}
-
-async fn tcp_connect(address: SocketAddr, bind: Option<&Bind>) -> Result<TcpStream, AttemptError> {
-    let failed = |error: io::Error| AttemptError::Connect(error.to_string());
-    let socket = match address.ip() {
-        IpAddr::V4(_) => TcpSocket::new_v4(),
-        IpAddr::V6(_) => TcpSocket::new_v6(),
-    }
-    .map_err(failed)?;
-    let bound = match bind {
-        None => Ok(()),
-        Some(Bind::Interface(name)) => socket.bind_device(Some(name.as_bytes())),
-        Some(Bind::Address(ip)) => socket.bind(SocketAddr::new(*ip, 0)),
-    };
-    bound.map_err(|error| {
-        let what = match bind {
-            Some(Bind::Interface(name)) => format!("interface {name:?}"),
-            Some(Bind::Address(ip)) => format!("source address {ip}"),
-            None => String::new(),
-        };
-        AttemptError::Bind {
-            what,
-            reason: error.to_string(),
-        }
-    })?;
-    let stream = socket.connect(address).await.map_err(failed)?;
-    stream.set_nodelay(true).map_err(failed)?;
-    Ok(stream)
-}
-
-enum Outcome {
-    Done(TcpStream, Decoder, SessionParameters),
-    Redirect(String),
-}
-
-async fn log_in(login: &Login, mut stream: TcpStream) -> Result<Outcome, AttemptError> {
-    let lost = |error: io::Error| AttemptError::Lost(error.to_string());
-    let mut challenge = [0; 32];
-    getrandom::fill(&mut challenge).map_err(|error| AttemptError::Lost(error.to_string()))?;
-    let mut machine = InitiatorLogin::new(login_config(login), challenge)?;
-    let mut decoder = Decoder::new(MAX_LOGIN_DATA_SEGMENT as u32);
-    let mut request = machine.start();
-    loop {
-        send(&mut stream, request).await.map_err(lost)?;
-        let response = loop {
-            if let Some(pdu) = decoder.decode()? {
-                break LoginResponse::parse(pdu)?;
-            }
-            if stream.read_buf(decoder.buffer()).await.map_err(lost)? == 0 {
-                return Err(AttemptError::Lost("the target closed the connection".to_owned()));
-            }
-        };
-        let step = machine.handle(response).map_err(|error| match error {
-            LoginError::Refused {
-                status: LoginStatus::INITIATOR_ERROR,
-            } if login.chap.is_none() => AttemptError::PerhapsChapRequired(error),
-            error => error.into(),
-        })?;
-        match step {
-            InitiatorStep::Send(next) => request = next,
-            InitiatorStep::Redirect { address, .. } => return Ok(Outcome::Redirect(address)),
-            InitiatorStep::Done(parameters) => {
-                for warning in machine.warnings() {
-                    tracing::warn!(%warning, "login");
-                }
-                decoder.set_digests(parameters.digests);
-                decoder.set_max_data_segment(parameters.max_recv_data_segment_length);
-                return Ok(Outcome::Done(stream, decoder, parameters));
-            }
-        }
-    }
-}
-
-fn login_config(login: &Login) -> InitiatorLoginConfig {
-    InitiatorLoginConfig {
-        initiator_name: login.initiator_name.clone(),
-        initiator_alias: None,
-        target_name: login.target_name.clone(),
-        isid: login.isid,
-        // Zero with the ISID of before: a session of ours that the target still has is reinstated.
-        tsih: Tsih(0),
-        cid: Cid(0),
-        cmd_sn: SerialNumber32(1),
-        offers: login.offers.clone(),
-        chap: login.chap.clone(),
-        mutual: login.mutual.clone(),
-        algorithms: login.algorithms.clone(),
-    }
-}
-
-async fn send(stream: &mut TcpStream, request: LoginRequest) -> io::Result<()> {
-    // The login phase has no digests.
-    let frame = encode(request.into_raw(), longshore_iscsi::digest::Digests::default());
-    for part in frame.slices() {
-        stream.write_all(part).await?;
-    }
-    Ok(())
 }

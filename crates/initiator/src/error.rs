@@ -84,6 +84,7 @@ fn of_login(error: &LoginError) -> LoginFailureKind {
         | LoginError::ChapRequired
         | LoginError::ChapRefused
         | LoginError::NoCommonAlgorithm { .. }
+        | LoginError::AlgorithmMisnumbered { .. }
         | LoginError::TargetNotProven(_) => LoginFailureKind::Authentication,
         LoginError::Refused { status } => match *status {
             LoginStatus::NOT_FOUND | LoginStatus::TARGET_REMOVED => LoginFailureKind::TargetNotFound,

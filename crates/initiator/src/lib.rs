@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod actor;
+mod attempt;
 mod board;
 mod command;
 mod config;

@@ -1,32 +1,33 @@
 //! What the integration tests share.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
-pub mod tgt;
+pub(crate) mod peer;
+pub(crate) mod tgt;
 
 use std::time::{Duration, Instant};
 
 use longshore_initiator::{Portal, SessionConfig};
 
 /// A deadline that only a defect can miss.
-pub fn soon() -> Instant {
+pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(60)
 }
 
 /// A session's configuration with times that suit a test on loopback.
-pub fn config(target: &str, portals: Vec<Portal>) -> SessionConfig {
+pub(crate) fn config(target: &str, portals: Vec<Portal>) -> SessionConfig {
     let initiator = "iqn.2026-11.org.longshore:test".parse().unwrap();
     let isid = "800a1b2c0001".parse().unwrap();
     SessionConfig::new(initiator, isid, target.parse().unwrap(), portals)
 }
 
 /// A TCP port of 127.0.0.1 that nobody listened on a moment ago.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
 
 /// A pattern that tells each block of each write apart.
-pub fn pattern(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn pattern(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(len + 8);
     while bytes.len() < len {

@@ -9,15 +9,15 @@ use longshore_initiator::Portal;
 
 use super::{free_port, soon};
 
-pub const TARGET: &str = "iqn.2026-11.org.longshore:tgt";
+pub(crate) const TARGET: &str = "iqn.2026-11.org.longshore:tgt";
 
 static NEXT_CONTROL: AtomicU32 = AtomicU32::new(0);
 
 /// A running tgtd. It is killed when this is dropped, its files go with it.
-pub struct Tgt {
+pub(crate) struct Tgt {
     child: Child,
     control: String,
-    pub port: u16,
+    pub(crate) port: u16,
     dir: tempfile::TempDir,
     luns: Vec<(u16, PathBuf)>,
     chap: Option<(String, String)>,
@@ -25,7 +25,7 @@ pub struct Tgt {
 
 impl Tgt {
     /// Starts tgtd with LUNs 1 to `luns`, of `len` bytes each.
-    pub fn start(luns: u16, len: u64) -> Tgt {
+    pub(crate) fn start(luns: u16, len: u64) -> Tgt {
         let dir = tempfile::tempdir().unwrap();
         let files: Vec<(u16, PathBuf)> = (1..=luns)
             .map(|lun| {
@@ -47,27 +47,27 @@ impl Tgt {
         tgt
     }
 
-    pub fn with_chap(mut self, user: &str, secret: &str) -> Tgt {
+    pub(crate) fn with_chap(mut self, user: &str, secret: &str) -> Tgt {
         self.chap = Some((user.to_owned(), secret.to_owned()));
         self.configure_chap();
         self
     }
 
-    pub fn portal(&self) -> Portal {
+    pub(crate) fn portal(&self) -> Portal {
         format!("127.0.0.1:{}", self.port).parse().unwrap()
     }
 
-    pub fn file(&self, lun: u16) -> &Path {
+    pub(crate) fn file(&self, lun: u16) -> &Path {
         &self.luns.iter().find(|(number, _)| *number == lun).unwrap().1
     }
 
     /// As a power cut of the array, but for its page cache.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         // The old control socket is still there and would make tgtd refuse to start.
         let _absent = std::fs::remove_file(format!("/var/run/tgtd/socket.{}", self.control));
         self.child = spawn(&self.control, self.port);

@@ -57,7 +57,7 @@ impl Connection {
             asked,
         };
         // Without a free tag the task stays; its deadline is looked at again when the next one passes.
-        let tag = self.tags.insert(Request::Management(management)).ok()?;
+        let tag = self.tags.insert(Request::Management(management))?;
         if let Some(task) = task.and_then(|task| self.tags.task_mut(task)) {
             task.aborted_by = Some(tag);
         }

@@ -119,7 +119,7 @@ impl Connection {
             return Err(SubmitError::TooLong(command.data.expected_len()));
         }
         let deadline = command.deadline;
-        let Ok(tag) = self.tags.insert(Request::Scsi(Task::new(command))) else {
+        let Some(tag) = self.tags.insert(Request::Scsi(Task::new(command))) else {
             return Err(SubmitError::TooManyTasks(self.tags.len()));
         };
         self.waiting.push_back(tag);
@@ -137,7 +137,7 @@ impl Connection {
             return Err(SubmitError::LoggingOut);
         }
         let exchange = Request::Text(text::TextExchange::default());
-        let Ok(tag) = self.tags.insert(exchange) else {
+        let Some(tag) = self.tags.insert(exchange) else {
             return Err(SubmitError::TooManyTasks(self.tags.len()));
         };
         self.control.push_back(Control::first_text(tag, pairs));
@@ -152,7 +152,7 @@ impl Connection {
         if self.logging_out {
             return Ok(());
         }
-        let Ok(tag) = self.tags.insert(Request::Logout) else {
+        let Some(tag) = self.tags.insert(Request::Logout) else {
             return Err(SubmitError::TooManyTasks(self.tags.len()));
         };
         self.logging_out = true;
@@ -176,7 +176,7 @@ impl Connection {
             return Err(ConnectionError::KeepaliveTimeout);
         }
         if !self.logging_out && self.keepalive.is_due(now) {
-            if let Ok(tag) = self.tags.insert(Request::Ping) {
+            if let Some(tag) = self.tags.insert(Request::Ping) {
                 self.keepalive.note_asked(now);
                 self.control.push_back(Control::Ping { tag });
             }

@@ -50,11 +50,11 @@ impl Tags {
         self.slots.len() - self.free.len()
     }
 
-    /// Gives `request` a tag; hands it back when all are in use.
-    pub(super) fn insert(&mut self, request: Request) -> Result<InitiatorTaskTag, Request> {
+    /// Gives `request` a tag; `None` when all are in use.
+    pub(super) fn insert(&mut self, request: Request) -> Option<InitiatorTaskTag> {
         let index = match self.free.pop() {
             Some(index) => index,
-            None if self.slots.len() >= TAGS_MAX => return Err(request),
+            None if self.slots.len() >= TAGS_MAX => return None,
             None => {
                 self.slots.push(Slot::default());
                 (self.slots.len() - 1) as u16
@@ -62,7 +62,7 @@ impl Tags {
         };
         let slot = &mut self.slots[usize::from(index)];
         slot.request = Some(request);
-        Ok(InitiatorTaskTag(
+        Some(InitiatorTaskTag(
             u32::from(slot.generation) << 16 | u32::from(index),
         ))
     }
@@ -156,7 +156,7 @@ mod tests {
         for _ in 0..TAGS_MAX {
             tags.insert(Request::Ping).unwrap();
         }
-        assert!(tags.insert(Request::Ping).is_err());
+        assert!(tags.insert(Request::Ping).is_none());
         assert_eq!(tags.len(), TAGS_MAX);
     }
 }

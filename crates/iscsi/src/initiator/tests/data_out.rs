@@ -83,7 +83,9 @@ fn good_status_for_a_write_that_was_not_fetched_shows_as_underflow() {
 
 #[test]
 fn r2ts_that_the_rfc_forbids_end_the_connection() {
-    let cases: [(&[(u32, u32, u32)], &str); 9] = [
+    // R2TSN, offset and length of each R2T; the last one is refused.
+    type Case = (&'static [(u32, u32, u32)], &'static str);
+    let cases: [Case; 9] = [
         (&[(1, 0, 512)], "R2TSN 1 came where 0"),
         (&[(0, 0, 512), (2, 512, 512)], "R2TSN 2 came where 1"),
         (&[(0, 0, 4097)], "where 1 to 4096 are legal"),
