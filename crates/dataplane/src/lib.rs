@@ -9,7 +9,9 @@
 
 pub mod client;
 pub mod dirs;
+pub mod hold;
 pub mod proto;
+mod spawn;
 mod wire;
 
 pub use client::DataplaneClient;
