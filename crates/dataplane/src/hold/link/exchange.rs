@@ -5,7 +5,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use longshore_blockdev::fdpass;
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::Interest;
+use tokio::net::UnixDatagram;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::hold::message::{Kind, MAX_MESSAGE_BYTES, Message};
@@ -55,7 +56,8 @@ impl From<Fault> for io::Error {
 
 /// The connection to one `hold`.
 pub(super) struct Channel {
-    socket: AsyncFd<OwnedFd>,
+    /// Of kind SEQPACKET in truth: tokio has no type for that, and only waits with this one.
+    socket: UnixDatagram,
     sequence: u32,
     buffer: Zeroizing<Vec<u8>>,
 }
@@ -64,7 +66,7 @@ impl Channel {
     /// Uses a non-blocking socket.
     pub(super) fn new(socket: OwnedFd) -> io::Result<Self> {
         Ok(Self {
-            socket: AsyncFd::register(socket)?,
+            socket: UnixDatagram::from_std(socket.into())?,
             sequence: 0,
             buffer: Zeroizing::new(vec![0; MAX_MESSAGE_BYTES]),
         })
@@ -122,9 +124,9 @@ impl Channel {
         let bytes = message
             .encode()
             .map_err(|error| Fault::Failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-        let sent = self
-            .socket
-            .async_io(Interest::WRITABLE, |socket| fdpass::send(socket, &bytes, descriptors));
+        let socket = &self.socket;
+        let sent = socket
+            .async_io(Interest::WRITABLE, || fdpass::send(socket, &bytes, descriptors));
         let sent = tokio::time::timeout(PATIENCE, sent).await;
         sent.map_err(|_| Fault::TimedOut)?.map_err(Fault::from_io)
     }
@@ -158,9 +160,9 @@ impl Channel {
     }
 
     async fn receive(&mut self) -> io::Result<(usize, Vec<OwnedFd>)> {
-        let buffer = &mut self.buffer;
-        self.socket
-            .async_io(Interest::READABLE, |socket| fdpass::receive(socket, buffer))
+        let (socket, buffer) = (&self.socket, &mut self.buffer);
+        socket
+            .async_io(Interest::READABLE, || fdpass::receive(socket, buffer))
             .await
     }
 }
