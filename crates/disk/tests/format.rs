@@ -11,7 +11,7 @@ use longshore_disk::{
     Content, Device, FormatError, FormatPolicy, FormatRecord, FormatRequest, FsType, FsUuid, Refusal,
     ToolError, Tools, VerifiedIdentity, format, fsck, grow, probe_path,
 };
-use support::{Loop, Mounted, WriteProtected, run, soon};
+use support::{Loop, Mounted, WriteProtected, run, soon, tools};
 
 const MIB: u64 = 1 << 20;
 
@@ -46,12 +46,12 @@ fn a_blank_device_is_formatted_with_the_recorded_uuid_and_mounts() {
             let device = Loop::new(512 * MIB, block_size);
             let identity = identity(&device);
             let request = request(&device.path, &identity, fs_type);
-            let formatted = format(&request, &Tools::system(), soon()).unwrap();
+            let formatted = format(&request, &tools(), soon()).unwrap();
             assert_eq!(formatted.file_system.uuid, request.uuid);
             assert_eq!(formatted.file_system.label, "vol-1");
             // A second format is refused: something is there.
             assert!(matches!(
-                refusal(format(&request, &Tools::system(), soon())),
+                refusal(format(&request, &tools(), soon())),
                 Refusal::HoldsFileSystem { .. }
             ));
             let mounted = Mounted::new(&device.path, "rw");
@@ -64,12 +64,7 @@ fn a_blank_device_is_formatted_with_the_recorded_uuid_and_mounts() {
 fn features_stay_within_what_linux_5_10_mounts() {
     let device = Loop::new(512 * MIB, 512);
     let identity = identity(&device);
-    format(
-        &request(&device.path, &identity, FsType::Ext4),
-        &Tools::system(),
-        soon(),
-    )
-    .unwrap();
+    format(&request(&device.path, &identity, FsType::Ext4), &tools(), soon()).unwrap();
     let features = run("dumpe2fs", &["-h", device.text()]);
     assert!(
         features.contains("metadata_csum") && features.contains("64bit"),
@@ -81,12 +76,7 @@ fn features_stay_within_what_linux_5_10_mounts() {
 
     let device = Loop::new(512 * MIB, 512);
     let identity = self::identity(&device);
-    format(
-        &request(&device.path, &identity, FsType::Xfs),
-        &Tools::system(),
-        soon(),
-    )
-    .unwrap();
+    format(&request(&device.path, &identity, FsType::Xfs), &tools(), soon()).unwrap();
     let info = run("xfs_db", &["-r", "-c", "info", device.text()]);
     assert!(
         info.contains("bigtime=0") && info.contains("inobtcount=0") && info.contains("nrext64=0"),
@@ -106,7 +96,7 @@ fn f1_anything_there_is_refused_and_untouched() {
             let identity = identity(&device);
             let refused = refusal(format(
                 &request(&device.path, &identity, FsType::Ext4),
-                &Tools::system(),
+                &tools(),
                 soon(),
             ));
             assert!(matches!(&refused, Refusal::HoldsOther { .. }), "{refused}");
@@ -126,7 +116,7 @@ fn never_a_record_a_stale_proof_or_a_wrong_size_are_refused_on_a_blank_device() 
     let device = Loop::new(512 * MIB, 512);
     let good = identity(&device);
     let base = request(&device.path, &good, FsType::Ext4);
-    let tools = Tools::system();
+    let tools = support::tools();
 
     let never = FormatRequest {
         policy: FormatPolicy::Never,
@@ -196,16 +186,13 @@ fn an_interrupted_format_may_be_repeated_while_blank_and_is_named_otherwise() {
         ..request(&device.path, &identity, FsType::Xfs)
     };
     device.image.write(8192, b"half");
-    let text = refusal(format(&begun, &Tools::system(), soon())).to_string();
+    let text = refusal(format(&begun, &tools(), soon())).to_string();
     assert!(
         text.contains("interrupted") && text.contains(&uuid.to_string()),
         "{text}"
     );
     device.image.write(8192, &[0; 4]);
-    assert_eq!(
-        format(&begun, &Tools::system(), soon()).unwrap().file_system.uuid,
-        uuid
-    );
+    assert_eq!(format(&begun, &tools(), soon()).unwrap().file_system.uuid, uuid);
 }
 
 #[test]
@@ -219,7 +206,7 @@ fn too_small_is_said_before_mkfs_says_it() {
         let identity = identity(&device);
         let refused = refusal(format(
             &request(&device.path, &identity, fs_type),
-            &Tools::system(),
+            &tools(),
             soon(),
         ));
         assert!(matches!(refused, Refusal::TooSmall { .. }), "{refused}");
@@ -233,12 +220,7 @@ fn too_small_is_said_before_mkfs_says_it() {
         };
         let device = Loop::new(minimum, 512);
         let identity = identity(&device);
-        format(
-            &request(&device.path, &identity, fs_type),
-            &Tools::system(),
-            soon(),
-        )
-        .unwrap();
+        format(&request(&device.path, &identity, fs_type), &tools(), soon()).unwrap();
     }
 }
 
@@ -249,7 +231,7 @@ fn a_held_or_read_only_device_is_refused() {
     let request = request(&device.path, &identity, FsType::Ext4);
     {
         let _held = Device::open_exclusive(&device.path).unwrap();
-        let error = format(&request, &Tools::system(), soon()).unwrap_err();
+        let error = format(&request, &tools(), soon()).unwrap_err();
         assert!(error.to_string().contains("in use"), "{error}");
         // Why our own claim must end before the tool starts: it respects the claim.
         let mkfs = std::process::Command::new("/usr/sbin/mkfs.ext4")
@@ -262,7 +244,7 @@ fn a_held_or_read_only_device_is_refused() {
     assert!(device.image.is_untouched());
     let _protected = WriteProtected::new(&device);
     assert!(matches!(
-        refusal(format(&request, &Tools::system(), soon())),
+        refusal(format(&request, &tools(), soon())),
         Refusal::ReadOnly { .. }
     ));
     assert!(device.image.is_untouched());
@@ -304,7 +286,7 @@ fn a_tool_that_lies_is_found_out() {
 
 #[test]
 fn fsck_repairs_the_small_and_refuses_the_large() {
-    let tools = Tools::system();
+    let tools = support::tools();
     let device = Loop::new(64 * MIB, 512);
     run("mkfs.ext4", &["-q", device.text()]);
     let check = || fsck::check(FsType::Ext4, &device.path, &tools, soon());
@@ -354,7 +336,7 @@ fn enlarge(device: &Loop, size: u64) {
 
 #[test]
 fn file_systems_grow_on_line_to_their_device_and_only_then() {
-    let tools = Tools::system();
+    let tools = support::tools();
     for fs_type in FsType::ALL {
         let device = Loop::new(512 * MIB, 512);
         let identity = identity(&device);
@@ -396,7 +378,7 @@ fn file_systems_grow_on_line_to_their_device_and_only_then() {
 
 #[test]
 fn an_unmounted_ext4_grows_before_its_mount() {
-    let tools = Tools::system();
+    let tools = support::tools();
     for fs_type in FsType::ALL {
         let device = Loop::new(512 * MIB, 512);
         let identity = identity(&device);

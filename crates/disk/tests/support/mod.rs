@@ -11,6 +11,15 @@ pub(crate) fn soon() -> Instant {
     Instant::now() + Duration::from_secs(300)
 }
 
+/// The tools under test: the system's, or those in the directories that `LONGSHORE_TEST_TOOLS` names (separated by
+/// colons), to try another release's.
+pub(crate) fn tools() -> longshore_disk::Tools {
+    match std::env::var_os("LONGSHORE_TEST_TOOLS") {
+        Some(directories) => longshore_disk::Tools::in_directories(std::env::split_paths(&directories)),
+        None => longshore_disk::Tools::system(),
+    }
+}
+
 /// Runs a command of others that must succeed.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)
