@@ -1,0 +1,56 @@
+//! `longshore doctor`: what this host has, which data path that gives, and what is missing by name.
+
+use clap::Args;
+
+use crate::app::App;
+use crate::doctor::{Finding, HostRoot, examine};
+use crate::exit::{CliError, ExitCode};
+use crate::initiator::{HostInitiator, Machine, Store};
+
+/// Show what this host has, which data path volumes will take and why, and what is missing
+///
+/// Ends with exit code 10 when volumes cannot work here.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {}
+
+impl Doctor {
+    pub(crate) fn run(self, app: &mut App<'_>) -> Result<ExitCode, CliError> {
+        let mut report = examine(&HostRoot::this(), &app.dirs.state_dir, &app.dirs.run_dir);
+        report.findings.push(initiator(&Store::new(&app.dirs.state_dir)));
+        app.result(&report)?;
+        Ok(if report.data_path.is_some() {
+            ExitCode::Success
+        } else {
+            ExitCode::Host
+        })
+    }
+}
+
+fn initiator(store: &Store) -> Finding {
+    let subject = "initiator name";
+    let machine = Machine::this();
+    match store.read() {
+        Ok(None) => Finding::note(subject, "none yet; made on first use"),
+        Ok(Some(identity)) => {
+            if let Err(error) = store.refuse_clone(&identity, &machine) {
+                return Finding::warning(subject, error.message, error.remedy.unwrap_or_default());
+            }
+            match HostInitiator::look().clash_with(&identity.name) {
+                Some(clash) => Finding::warning(
+                    subject,
+                    format!("{}: {clash}", identity.name),
+                    "give Longshore a name of its own: longshore initiator --generate",
+                ),
+                None if !machine.is_known() => Finding::note(
+                    subject,
+                    format!(
+                        "{} (this host has neither machine-id nor board UUID: a clone would not be noticed)",
+                        identity.name
+                    ),
+                ),
+                None => Finding::ok(subject, identity.name),
+            }
+        }
+        Err(error) => Finding::warning(subject, error.message, error.remedy.unwrap_or_default()),
+    }
+}
