@@ -210,7 +210,9 @@ impl Session {
         let Some(open) = self.pick_open(input, raw, false) else {
             return false;
         };
-        raw.data.truncate((open.len - open.next) as usize);
+        let excess = if input.rarely() { 100 } else { 0 };
+        raw.data
+            .truncate((open.len.saturating_sub(open.next) + excess) as usize);
         put(raw, 36, open.sn);
         put(raw, 40, open.next);
         open.sn += 1;
@@ -228,7 +230,8 @@ impl Session {
         if open.next >= open.len {
             return false;
         }
-        let len = get(raw, 44).min(2048).min(open.len - open.next);
+        let excess = if input.rarely() { 2048 } else { 0 };
+        let len = get(raw, 44).min(2048).min(open.len - open.next + excess);
         put(raw, 36, open.sn);
         put(raw, 40, open.next);
         put(raw, 44, len);

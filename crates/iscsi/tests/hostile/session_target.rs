@@ -40,8 +40,8 @@ struct Session {
     /// Commands that are kept open, and how much of their data has come.
     open: HashMap<TaskId, u32>,
     next_tag: u32,
-    /// Tag, transfer tag, offset and length of the R2Ts that were sent.
-    asked: Vec<[u32; 4]>,
+    /// Tag, transfer tag, offset, length and next DataSN of the R2Ts that wait for data.
+    asked: Vec<[u32; 5]>,
 }
 
 pub(crate) fn run(data: &[u8]) {
@@ -163,17 +163,32 @@ impl Session {
             return;
         }
         let at = input.number(self.asked.len());
-        let [tag, transfer_tag, offset, len] = self.asked[at];
+        let [tag, transfer_tag, offset, len, data_sn] = self.asked[at];
+        let excess = if input.rarely() {
+            u32::from(input.byte())
+        } else {
+            0
+        };
         let piece = len.min(raw.data.len() as u32);
-        raw.data.truncate(piece as usize);
+        raw.data.truncate((piece + excess) as usize);
         raw.bhs[1] = if piece == len { 0x80 } else { 0 };
-        for (field, number) in [(16, tag), (20, transfer_tag), (40, offset)] {
+        let skipped = if input.rarely() {
+            u32::from(input.byte())
+        } else {
+            0
+        };
+        for (field, number) in [
+            (16, tag),
+            (20, transfer_tag),
+            (36, data_sn),
+            (40, offset + skipped),
+        ] {
             put(raw, field, number);
         }
         if piece == len {
             self.asked.remove(at);
         } else {
-            self.asked[at] = [tag, transfer_tag, offset + piece, len - piece];
+            self.asked[at] = [tag, transfer_tag, offset + piece, len - piece, data_sn + 1];
         }
     }
 
@@ -196,6 +211,7 @@ impl Session {
                     transfer_tag,
                     r2t.buffer_offset,
                     r2t.desired_data_transfer_length,
+                    0,
                 ]);
             }
         }

@@ -5,7 +5,7 @@ use crate::harness::{Pair, connect, pattern};
 use crate::link::{Fate, Flow};
 use crate::setup::Setup;
 use longshore_iscsi::frame::FrameError;
-use longshore_iscsi::initiator::{ConnectionError, TaskError, Violation};
+use longshore_iscsi::initiator::{ConnectionError, TaskData, TaskError, Violation};
 use longshore_iscsi::pdu::Pdu;
 use longshore_iscsi::target;
 use std::time::Duration;
@@ -89,6 +89,22 @@ fn damaged_data_in_fails_its_task_only() {
     pair.take_good(sound);
 }
 
+/// The status came, but nobody knows what the target reported: neither success nor that sense data.
+#[test]
+fn damaged_sense_data_are_not_delivered() {
+    let mut pair = digests();
+    tamper_once(
+        &mut pair,
+        |pdu| matches!(pdu, Pdu::ScsiResponse(_)),
+        flip(HEADER_LEN + 4 + 5),
+    );
+    let damaged = pair.submit([0xee; 16], TaskData::None, None);
+    let sound = pair.read(8, 8);
+    pair.drive();
+    assert_eq!(pair.take(damaged), Some(Err(TaskError::SenseLost)));
+    pair.take_good(sound);
+}
+
 /// Damaged Data-Out ends its command with ABORTED COMMAND, 47/05; the connection goes on (§7.8).
 #[test]
 fn damaged_data_out_fails_its_command_only() {
@@ -161,6 +177,19 @@ fn data_in_that_never_came_is_noticed() {
         "{error:?}"
     );
     assert_eq!(pair.take(read), None);
+}
+
+/// A gap in the data is no data: the command fails, and what follows it goes on (§7.9).
+#[test]
+fn data_out_that_never_came_fails_its_command() {
+    let mut pair = connect(&Setup::small(true, false, true, true)).unwrap();
+    tamper_once(&mut pair, |pdu| matches!(pdu, Pdu::DataOut(_)), |_| Fate::Lost);
+    let gap = pair.write(0, &pattern(1, 16 * BLOCK_LEN));
+    let sound = pair.write(100, &pattern(2, 16 * BLOCK_LEN));
+    pair.drive();
+    let completion = pair.take(gap).expect("ended").expect("with a status");
+    assert_eq!((completion.status, &completion.sense[..]), (2, SENSE_CRC));
+    pair.take_good(sound);
 }
 
 /// The known failure behind it: an initiator that waits for ever for a target that has gone without a word.
