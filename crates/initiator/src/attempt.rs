@@ -20,7 +20,7 @@ use tokio::time::timeout_at;
 
 use crate::config::{Bind, RedirectPolicy};
 use crate::connect::{Connected, Login};
-use crate::error::AttemptError;
+use crate::login_error::AttemptError;
 use crate::portal::Portal;
 use crate::session::lock;
 
@@ -39,13 +39,22 @@ pub(crate) async fn attempt(
     for _ in 0..=REDIRECTS_MAX {
         match log_in_at(login, address, deadline).await? {
             Outcome::Done(stream, decoder, parameters) => {
-                return Ok(Connected { stream, decoder, parameters: *parameters, portal, address });
+                return Ok(Connected {
+                    stream,
+                    decoder,
+                    parameters: *parameters,
+                    portal,
+                    address,
+                });
             }
             Outcome::Redirect(text) => address = redirected(login, known, &text)?,
         }
     }
     let reason = "more than two redirects in a row";
-    Err(AttemptError::Redirect { address: address.to_string(), reason })
+    Err(AttemptError::Redirect {
+        address: address.to_string(),
+        reason,
+    })
 }
 
 /// Logs in at one address. A target that takes CHAP algorithm 7 for something else gets a second login without it:
@@ -126,7 +135,11 @@ enum Outcome {
     Redirect(String),
 }
 
-async fn log_in(login: &Login, algorithms: Algorithms, mut stream: TcpStream) -> Result<Outcome, AttemptError> {
+async fn log_in(
+    login: &Login,
+    algorithms: Algorithms,
+    mut stream: TcpStream,
+) -> Result<Outcome, AttemptError> {
     let lost = |error: io::Error| AttemptError::Lost(error.to_string());
     let mut challenge = [0; 32];
     getrandom::fill(&mut challenge).map_err(|error| AttemptError::Lost(error.to_string()))?;

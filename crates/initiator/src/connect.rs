@@ -18,8 +18,8 @@ use tokio::time::sleep_until;
 
 use crate::attempt::attempt;
 use crate::config::{Bind, DiscoveryConfig, RedirectPolicy, SessionConfig, Timing};
-use crate::error::{AttemptError, LoginFailure, PortalFailure};
 use crate::info::{Counters, SessionInfo, SessionState};
+use crate::login_error::{AttemptError, LoginFailure, PortalFailure};
 use crate::portal::Portal;
 use crate::resolve::resolve;
 use crate::session::lock;

@@ -12,8 +12,8 @@ use longshore_iscsi::text::{KeyValues, SendTargets, TextLimits};
 
 use crate::config::DiscoveryConfig;
 use crate::connect::{Connected, Login, connect};
-use crate::error::DiscoverError;
 use crate::link::{Link, LinkError};
+use crate::login_error::DiscoverError;
 use crate::portal::Portal;
 
 /// How long the target may take to confirm the logout; nothing depends on it.

@@ -22,6 +22,7 @@ mod info;
 mod interrogate;
 mod io;
 mod link;
+mod login_error;
 mod portal;
 mod recovery;
 pub mod replay;
@@ -36,11 +37,10 @@ mod verdict;
 pub use command::{Command, Data, Response};
 pub use config::{Bind, DiscoveryConfig, RedirectPolicy, SessionConfig, Timing};
 pub use discovery::{PortalAddress, TargetRecord, discover};
-pub use error::{
-    AttemptError, DiscoverError, LoginFailure, LoginFailureKind, PortalFailure, TransportError, UnitError,
-};
+pub use error::{TransportError, UnitError};
 pub use identity::{Condition, Geometry, Identity};
 pub use info::{Counters, SessionInfo, SessionState};
+pub use login_error::{AttemptError, DiscoverError, LoginFailure, LoginFailureKind, PortalFailure};
 pub use longshore_iscsi::initiator::Segments;
 pub use longshore_iscsi::params::{DigestPolicy, Offers};
 pub use portal::{DEFAULT_PORT, Host, Portal, PortalError};

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::board::Recovered;
 use crate::command::{Command, Response};
 use crate::error::UnitError;
+use crate::replay::{ReplayClass, class};
 use crate::unit::UnitShared;
 
 /// On whose behalf a command is sent; decides what happens with a status that is not good.
@@ -59,6 +60,15 @@ impl Entry {
         if let Some(reply) = self.reply.take() {
             // A waiter that is gone is no error: its future was dropped.
             let _gone = reply.send(result);
+        }
+    }
+
+    /// Whether the command waits at its unit's gate: the data path, and whatever else may change the unit.
+    pub(crate) fn is_gated(&self) -> bool {
+        match self.origin {
+            Origin::Recovery => false,
+            Origin::Data | Origin::OwnFlush => true,
+            Origin::Control => class(&self.command.cdb) != ReplayClass::Always,
         }
     }
 

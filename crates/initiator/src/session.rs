@@ -12,9 +12,10 @@ use crate::actor::Actor;
 use crate::command::{Command, Data, Response};
 use crate::config::SessionConfig;
 use crate::connect::{Login, connect};
-use crate::error::{LoginFailure, TransportError, UnitError};
+use crate::error::{TransportError, UnitError};
 use crate::info::{SessionInfo, SessionState};
 use crate::interrogate::Ask;
+use crate::login_error::LoginFailure;
 use crate::request::{Entry, Origin, Request};
 
 /// The longest REPORT LUNS answer that is taken: 4,095 LUNs.

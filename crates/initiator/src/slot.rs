@@ -46,6 +46,8 @@ pub(crate) struct Slot {
     pub(crate) reset_seen: bool,
     /// Writes were under way when the last connection was lost.
     pub(crate) unknown_writes: bool,
+    /// The session went on in another I_T nexus: the old one's tasks must be ended by LOGICAL UNIT RESET.
+    pub(crate) reset_due: bool,
 }
 
 impl Slot {
@@ -63,6 +65,7 @@ impl Slot {
             last_write: now,
             reset_seen: false,
             unknown_writes: false,
+            reset_due: false,
         }
     }
 

@@ -30,7 +30,9 @@ async fn open(peer: &Peer) -> (Session, Unit) {
 
 async fn open_with(config: SessionConfig) -> (Session, Unit) {
     let session = Session::login(config, soon()).await.unwrap();
-    let unit = Unit::open(&session, Lun::from_number(LUN).unwrap(), soon()).await.unwrap();
+    let unit = Unit::open(&session, Lun::from_number(LUN).unwrap(), soon())
+        .await
+        .unwrap();
     (session, unit)
 }
 
@@ -40,7 +42,9 @@ fn block(seed: u64) -> Bytes {
 
 /// Runs a future that must come to an end.
 async fn ends<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout_at(soon().into(), future).await.expect("this must come to an end")
+    tokio::time::timeout_at(soon().into(), future)
+        .await
+        .expect("this must come to an end")
 }
 
 /// Waits until something holds that another task brings about.
@@ -60,16 +64,31 @@ async fn a_lost_connection_is_reinstated_and_unanswered_writes_go_out_again_in_o
     // Two are lost before they were carried out, one after, all three without an answer.
     peer.script([Act::Ignore, Act::Ignore, Act::DropAfter]);
     let (a, b, c) = ends(async {
-        tokio::join!(unit.write(0, block(1)), unit.write(5120, block(2)), unit.write(10_240, block(3)))
+        tokio::join!(
+            unit.write(0, block(1)),
+            unit.write(5120, block(2)),
+            unit.write(10_240, block(3))
+        )
     })
     .await;
     a.and(b).and(c).unwrap();
     let seen = peer.seen();
     let isid = session.info().isid.0;
-    let login = seen.iter().position(|it| *it == Seen::Login(isid)).expect("the same ISID again");
+    let login = seen
+        .iter()
+        .position(|it| *it == Seen::Login(isid))
+        .expect("the same ISID again");
     assert_eq!(seen[..login], [Seen::Write(0), Seen::Write(10), Seen::Write(20)]);
     let rest: Vec<&Seen> = seen[login + 1..].iter().collect();
-    assert_eq!(rest, [&Seen::Identity, &Seen::Write(0), &Seen::Write(10), &Seen::Write(20)]);
+    assert_eq!(
+        rest,
+        [
+            &Seen::Identity,
+            &Seen::Write(0),
+            &Seen::Write(10),
+            &Seen::Write(20)
+        ]
+    );
     assert_eq!(session.info().reconnects, 1);
     assert_eq!(ends(unit.read(5120, 512)).await.unwrap().into_bytes(), block(2));
 }
@@ -86,14 +105,28 @@ async fn another_unit_behind_the_same_lun_is_fenced_before_any_write_f3() {
         matches!(result, Err(UnitError::Fenced(Condition::IdentityChanged { .. }))),
         "{result:?}"
     );
-    assert_eq!(peer.count(&Seen::Write(0)), 1, "only the first one, which was lost");
+    assert_eq!(
+        peer.count(&Seen::Write(0)),
+        1,
+        "only the first one, which was lost"
+    );
     assert!(peer.state().disk.iter().all(|byte| *byte == 0));
-    assert!(matches!(unit.condition(), Some(Condition::IdentityChanged { .. })));
+    assert!(matches!(
+        unit.condition(),
+        Some(Condition::IdentityChanged { .. })
+    ));
     assert!(matches!(ends(unit.read(0, 512)).await, Err(UnitError::Fenced(_))));
     assert!(matches!(ends(unit.flush()).await, Err(UnitError::Fenced(_))));
     let lun = Lun::from_number(LUN).unwrap();
-    let raw = Command { lun, cdb: Cdb::write(0, 1, false), data: Data::Out(block(1)) };
-    assert!(ends(session.execute(raw, soon())).await.is_err(), "nor by the back door");
+    let raw = Command {
+        lun,
+        cdb: Cdb::write(0, 1, false),
+        data: Data::Out(block(1)),
+    };
+    assert!(
+        ends(session.execute(raw, soon())).await.is_err(),
+        "nor by the back door"
+    );
     assert_eq!(peer.count(&Seen::Write(0)), 1);
 }
 
@@ -102,14 +135,23 @@ async fn reported_luns_data_has_changed_verifies_before_the_next_write_f3() {
     let peer = Peer::start().await;
     let (_session, unit) = open(&peer).await;
     peer.forget();
-    peer.script([Act::Check(SenseKey::UnitAttention, Asc::REPORTED_LUNS_DATA_HAS_CHANGED)]);
+    peer.script([Act::Check(
+        SenseKey::UnitAttention,
+        Asc::REPORTED_LUNS_DATA_HAS_CHANGED,
+    )]);
     ends(unit.write(0, block(1))).await.unwrap();
     assert_eq!(peer.seen(), [Seen::Write(0), Seen::Identity, Seen::Write(0)]);
 
     peer.state().identity = 9;
     peer.forget();
-    peer.script([Act::Check(SenseKey::UnitAttention, Asc::REPORTED_LUNS_DATA_HAS_CHANGED)]);
-    assert!(matches!(ends(unit.write(512, block(1))).await, Err(UnitError::Fenced(_))));
+    peer.script([Act::Check(
+        SenseKey::UnitAttention,
+        Asc::REPORTED_LUNS_DATA_HAS_CHANGED,
+    )]);
+    assert!(matches!(
+        ends(unit.write(512, block(1))).await,
+        Err(UnitError::Fenced(_))
+    ));
     assert_eq!(peer.count(&Seen::Write(1)), 1);
 }
 
@@ -135,7 +177,10 @@ async fn writes_that_a_power_cycle_lost_go_out_again_before_the_next_flush() {
     assert_eq!(seen.last(), Some(&Seen::Flush));
     assert_eq!(session.info().counters.replayed_writes, 4);
     for number in 0..4 {
-        assert_eq!(ends(unit.read(number * 512, 512)).await.unwrap().into_bytes(), block(number));
+        assert_eq!(
+            ends(unit.read(number * 512, 512)).await.unwrap().into_bytes(),
+            block(number)
+        );
     }
 
     // What is flushed is not sent again.
@@ -151,7 +196,10 @@ async fn a_flush_fails_when_lost_writes_cannot_go_out_again() {
     let (_session, unit) = open(&peer).await;
     ends(unit.write(0, block(1))).await.unwrap();
     peer.state().attention = Some(Asc::POWER_ON_OR_RESET);
-    peer.script([Act::DropBefore, Act::Check(SenseKey::MediumError, Asc::WRITE_ERROR)]);
+    peer.script([
+        Act::DropBefore,
+        Act::Check(SenseKey::MediumError, Asc::WRITE_ERROR),
+    ]);
     let result = ends(unit.flush()).await;
     assert!(matches!(result, Err(UnitError::WritesLost { .. })), "{result:?}");
     ends(unit.flush()).await.unwrap();
@@ -165,7 +213,10 @@ async fn a_reset_in_the_middle_is_recovered_without_a_new_login() {
     peer.forget();
     peer.script([Act::Check(SenseKey::UnitAttention, Asc::POWER_ON_OCCURRED)]);
     ends(unit.read(0, 512)).await.unwrap();
-    assert_eq!(peer.seen(), [Seen::Read(0), Seen::Identity, Seen::Write(0), Seen::Read(0)]);
+    assert_eq!(
+        peer.seen(),
+        [Seen::Read(0), Seen::Identity, Seen::Write(0), Seen::Read(0)]
+    );
     assert_eq!(session.info().reconnects, 0);
 }
 
@@ -175,7 +226,10 @@ async fn a_new_capacity_is_read() {
     let (_session, unit) = open(&peer).await;
     peer.state().blocks = 4096;
     peer.state().disk.resize(4096 * 512, 0);
-    peer.script([Act::Check(SenseKey::UnitAttention, Asc::CAPACITY_DATA_HAS_CHANGED)]);
+    peer.script([Act::Check(
+        SenseKey::UnitAttention,
+        Asc::CAPACITY_DATA_HAS_CHANGED,
+    )]);
     ends(unit.read(0, 512)).await.unwrap();
     assert_eq!(unit.geometry().size_bytes, 4096 * 512);
     ends(unit.write(4095 * 512, block(1))).await.unwrap();
@@ -190,10 +244,16 @@ async fn busy_is_waited_out_and_a_reservation_conflict_is_final() {
     ends(unit.write(0, block(1))).await.unwrap();
     assert_eq!(peer.count(&Seen::Write(0)), 4);
     peer.script([Act::Status(0x18)]);
-    assert_eq!(ends(unit.write(512, block(1))).await, Err(UnitError::ReservationConflict));
+    assert_eq!(
+        ends(unit.write(512, block(1))).await,
+        Err(UnitError::ReservationConflict)
+    );
     assert_eq!(peer.count(&Seen::Write(1)), 1);
     peer.script([Act::Check(SenseKey::UnitAttention, Asc::RESERVATIONS_PREEMPTED)]);
-    assert_eq!(ends(unit.write(1024, block(1))).await, Err(UnitError::ReservationConflict));
+    assert_eq!(
+        ends(unit.write(1024, block(1))).await,
+        Err(UnitError::ReservationConflict)
+    );
     assert_eq!(peer.count(&Seen::Write(2)), 1);
 }
 
@@ -202,10 +262,22 @@ async fn a_reservation_whose_outcome_is_unknown_is_never_repeated() {
     let peer = Peer::start().await;
     let (session, _unit) = open(&peer).await;
     peer.script([Act::DropAfter]);
-    let cdb = Cdb::PersistentReserveOut { service_action: 1, scope: 0, kind: 5, parameter_list_length: 24 };
-    let command = Command { lun: Lun::from_number(LUN).unwrap(), cdb, data: Data::Out(Bytes::from(vec![0; 24])) };
+    let cdb = Cdb::PersistentReserveOut {
+        service_action: 1,
+        scope: 0,
+        kind: 5,
+        parameter_list_length: 24,
+    };
+    let command = Command {
+        lun: Lun::from_number(LUN).unwrap(),
+        cdb,
+        data: Data::Out(Bytes::from(vec![0; 24])),
+    };
     let result = ends(session.execute(command, soon())).await;
-    assert!(matches!(result, Err(TransportError::OutcomeUnknown { .. })), "{result:?}");
+    assert!(
+        matches!(result, Err(TransportError::OutcomeUnknown { .. })),
+        "{result:?}"
+    );
     until("the session is up again", || session.info().reconnects == 1).await;
     assert_eq!(peer.count(&Seen::Reserve), 1);
 }
@@ -228,6 +300,46 @@ async fn another_portal_group_resets_the_unit_before_writes_go_out_again() {
 }
 
 #[tokio::test]
+async fn a_unit_reset_stays_due_when_the_new_connection_is_lost_before_it_is_done() {
+    let (first, second) = (Peer::start().await, Peer::start().await);
+    second.state().portal_group = 2;
+    let (session, unit) = open_with(config(vec![first.portal(), second.portal()])).await;
+    first.script([Act::DropBefore]);
+    first.state().silent = true;
+    second.state().drop_at_reset = 1;
+    ends(unit.write(0, block(1))).await.unwrap();
+    assert!(session.info().reconnects >= 2);
+    let seen = second.seen();
+    let resets = seen.iter().filter(|it| **it == Seen::UnitReset).count();
+    assert_eq!(resets, 2, "{seen:?}");
+    let last_reset = seen.iter().rposition(|it| *it == Seen::UnitReset).unwrap();
+    assert!(last_reset < seen.iter().position(|it| *it == Seen::Write(0)).unwrap(), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_write_by_the_back_door_waits_at_the_gate_too() {
+    let peer = Peer::start().await;
+    let (session, unit) = open(&peer).await;
+    peer.forget();
+    let raw = Command { lun: unit.lun(), cdb: Cdb::write(8, 1, false), data: Data::Out(block(2)) };
+    // The raw command has no answer when the unit reports an attention; the recovery waits for it.
+    peer.script([Act::Ignore, Act::Check(SenseKey::UnitAttention, Asc::POWER_ON_OCCURRED)]);
+    let (result, read) = ends(async {
+        tokio::join!(
+            session.execute(raw, Instant::now() + Duration::from_millis(100)),
+            unit.read(0, 512)
+        )
+    })
+    .await;
+    assert!(matches!(result, Err(TransportError::Deadline { .. })), "{result:?}");
+    read.unwrap();
+    assert_eq!(
+        peer.seen(),
+        [Seen::Write(8), Seen::Read(0), Seen::Abort, Seen::Identity, Seen::Read(0)]
+    );
+}
+
+#[tokio::test]
 async fn overlapping_writes_are_never_under_way_together() {
     let peer = Peer::start().await;
     let (_session, unit) = open(&peer).await;
@@ -238,7 +350,10 @@ async fn overlapping_writes_are_never_under_way_together() {
             unit.write(512, Bytes::from(pattern(2, 1024))),
             unit.write(4096, block(3)),
             async {
-                until("both writes that do not meet are there", || peer.state().held_max == 2).await;
+                until("both writes that do not meet are there", || {
+                    peer.state().held_max == 2
+                })
+                .await;
                 peer.state().hold = false;
                 // Takes the answers that were held back along.
                 unit.read(8192, 512).await.unwrap();
@@ -248,7 +363,10 @@ async fn overlapping_writes_are_never_under_way_together() {
     let (a, b, c, ()) = ends(overlapping).await;
     a.and(b).and(c).unwrap();
     assert_eq!(peer.state().held_max, 2);
-    assert_eq!(ends(unit.read(512, 1024)).await.unwrap().into_bytes(), pattern(2, 1024));
+    assert_eq!(
+        ends(unit.read(512, 1024)).await.unwrap().into_bytes(),
+        pattern(2, 1024)
+    );
 }
 
 #[tokio::test]
@@ -258,9 +376,16 @@ async fn a_command_without_a_status_ends_at_its_deadline_and_frees_its_tag() {
     peer.state().deaf = true;
     let lun = Lun::from_number(LUN).unwrap();
     for _ in 0..100 {
-        let command = Command { lun, cdb: Cdb::read(0, 1), data: Data::In(512) };
+        let command = Command {
+            lun,
+            cdb: Cdb::read(0, 1),
+            data: Data::In(512),
+        };
         let result = ends(session.execute(command, Instant::now() + Duration::from_millis(5))).await;
-        assert!(matches!(result, Err(TransportError::Deadline { .. })), "{result:?}");
+        assert!(
+            matches!(result, Err(TransportError::Deadline { .. })),
+            "{result:?}"
+        );
     }
     until("all have been aborted", || peer.count(&Seen::Abort) == 100).await;
     peer.state().deaf = false;

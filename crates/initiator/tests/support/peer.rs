@@ -71,6 +71,8 @@ pub(crate) struct State {
     /// A unit attention for every new nexus.
     pub(crate) attention: Option<Asc>,
     pub(crate) portal_group: u16,
+    /// So many LOGICAL UNIT RESETs end in the loss of the connection.
+    pub(crate) drop_at_reset: u32,
     pub(crate) redirect: Option<String>,
     /// No READ is ever answered.
     pub(crate) deaf: bool,
@@ -101,6 +103,7 @@ impl Peer {
             script: VecDeque::new(),
             attention: None,
             portal_group: 1,
+            drop_at_reset: 0,
             redirect: None,
             deaf: false,
             silent: false,
@@ -153,8 +156,14 @@ struct Gate<'a>(&'a Mutex<State>);
 impl Authority for Gate<'_> {
     fn admit(&self, _: &AccessRequest<'_>) -> Access {
         match &self.0.lock().unwrap().redirect {
-            Some(address) => Access::Moved { address: address.clone(), permanent: false },
-            None => Access::Granted(Grant { authentication: Authentication::None, target_alias: None }),
+            Some(address) => Access::Moved {
+                address: address.clone(),
+                permanent: false,
+            },
+            None => Access::Granted(Grant {
+                authentication: Authentication::None,
+                target_alias: None,
+            }),
         }
     }
 }
@@ -184,7 +193,9 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) -> io::Result<()
         state,
     };
     loop {
-        let Some(raw) = receive(&mut stream, &mut decoder).await? else { return Ok(()) };
+        let Some(raw) = receive(&mut stream, &mut decoder).await? else {
+            return Ok(());
+        };
         for pdu in nexus.handle(Pdu::parse(raw).unwrap())? {
             let frame = encode(pdu, parameters.digests);
             for part in frame.slices() {
@@ -219,12 +230,20 @@ async fn log_in(
         command_window: 64,
     });
     loop {
-        let Some(raw) = receive(stream, decoder).await? else { return Err(io::ErrorKind::UnexpectedEof.into()) };
-        let Ok(Pdu::LoginRequest(request)) = Pdu::parse(raw) else { panic!("a login request is due") };
+        let Some(raw) = receive(stream, decoder).await? else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let Ok(Pdu::LoginRequest(request)) = Pdu::parse(raw) else {
+            panic!("a login request is due")
+        };
         let (response, done) = match login.handle(request, &Gate(state)) {
             Ok(TargetStep::Send(response)) => (response, None),
             Ok(TargetStep::Ready(ready)) => {
-                state.lock().unwrap().seen.push(Seen::Login(ready.identity.isid.0));
+                state
+                    .lock()
+                    .unwrap()
+                    .seen
+                    .push(Seen::Login(ready.identity.isid.0));
                 let (response, parameters) = ready.accept(Tsih(1));
                 (response, Some(parameters))
             }
@@ -270,7 +289,14 @@ impl Nexus {
                     TaskManagementFunction::AbortTask => Seen::Abort,
                     _ => Seen::UnitReset,
                 };
+                let is_reset = seen == Seen::UnitReset;
                 self.note(seen);
+                let mut state = self.state.lock().unwrap();
+                if is_reset && state.drop_at_reset > 0 {
+                    state.drop_at_reset -= 1;
+                    return Err(io::ErrorKind::ConnectionReset.into());
+                }
+                drop(state);
                 Ok(vec![
                     TaskManagementResponse {
                         response: TaskManagementResponseCode::FunctionComplete,
@@ -360,7 +386,10 @@ impl Nexus {
             Cdb::Write(it) => Some(Seen::Write(it.lba)),
             Cdb::SynchronizeCache { .. } => Some(Seen::Flush),
             Cdb::PersistentReserveOut { .. } => Some(Seen::Reserve),
-            Cdb::Inquiry { page_code: vpd::DEVICE_IDENTIFICATION, .. } => Some(Seen::Identity),
+            Cdb::Inquiry {
+                page_code: vpd::DEVICE_IDENTIFICATION,
+                ..
+            } => Some(Seen::Identity),
             _ => None,
         };
         state.seen.extend(seen.clone());
@@ -449,22 +478,36 @@ impl Nexus {
 impl State {
     fn carry_out(&mut self, cdb: &Cdb, data: &Bytes) -> Reply {
         match cdb {
-            Cdb::TestUnitReady | Cdb::SynchronizeCache { .. } | Cdb::PersistentReserveOut { .. } => Reply::Good,
-            Cdb::Inquiry { evpd: false, .. } => Reply::Data(inquiry().to_bytes().to_vec()),
-            Cdb::Inquiry { page_code: vpd::SUPPORTED_PAGES, .. } => {
-                Reply::Data(vpd::supported_pages(0, &[vpd::SUPPORTED_PAGES, vpd::DEVICE_IDENTIFICATION]))
+            Cdb::TestUnitReady | Cdb::SynchronizeCache { .. } | Cdb::PersistentReserveOut { .. } => {
+                Reply::Good
             }
-            Cdb::Inquiry { page_code: vpd::DEVICE_IDENTIFICATION, .. } => {
+            Cdb::Inquiry { evpd: false, .. } => Reply::Data(inquiry().to_bytes().to_vec()),
+            Cdb::Inquiry {
+                page_code: vpd::SUPPORTED_PAGES,
+                ..
+            } => Reply::Data(vpd::supported_pages(
+                0,
+                &[vpd::SUPPORTED_PAGES, vpd::DEVICE_IDENTIFICATION],
+            )),
+            Cdb::Inquiry {
+                page_code: vpd::DEVICE_IDENTIFICATION,
+                ..
+            } => {
                 let mut naa = vec![0x60; 16];
                 naa[15] = self.identity;
                 let designator = Designator::of_logical_unit(DesignatorKind::Naa(naa));
                 Reply::Data(vpd::device_identification(0, &[designator]))
             }
-            Cdb::ReadCapacity16 { .. } => {
-                Reply::Data(Capacity::plain(self.blocks, BLOCK as u32).to_read_capacity_16().to_vec())
-            }
+            Cdb::ReadCapacity16 { .. } => Reply::Data(
+                Capacity::plain(self.blocks, BLOCK as u32)
+                    .to_read_capacity_16()
+                    .to_vec(),
+            ),
             Cdb::ModeSense { form: Form::Six, .. } => {
-                let parameters = ModeParameters { pages: vec![caching_page(true)], ..Default::default() };
+                let parameters = ModeParameters {
+                    pages: vec![caching_page(true)],
+                    ..Default::default()
+                };
                 Reply::Data(parameters.to_bytes(Form::Six))
             }
             Cdb::Read(it) => {
