@@ -308,6 +308,12 @@ impl Server {
             threads = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         let left = *threads + self.shared.workers.stop(deadline);
+        drop(threads);
+        // Handles may live on: the disks are closed here, not when the last of them is dropped.
+        self.shared
+            .targets
+            .iter()
+            .for_each(|target| write(&target.luns).clear());
         if left > 0 {
             Err(StopError { threads: left })
         } else {

@@ -123,7 +123,7 @@ mod tests {
         let mut all: Vec<i32> = results.iter().take(50).collect();
         all.sort_unstable();
         assert_eq!(all, (0..50).collect::<Vec<_>>());
-        assert_eq!(workers.stop(Instant::now()), lock(&workers.state).threads);
+        assert!(workers.stop(Instant::now()) >= 1, "the job that hangs is counted");
         drop(release);
         assert_eq!(workers.stop(Instant::now() + Duration::from_secs(20)), 0);
     }

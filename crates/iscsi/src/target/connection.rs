@@ -109,10 +109,7 @@ impl TargetConnection {
         }
         self.heard(now);
         let bhs = raw.bhs;
-        let pdu = Pdu::parse(raw).map_err(|error| {
-            self.reject(error.reject_reason(), &bhs);
-            error
-        })?;
+        let pdu = Pdu::parse(raw).inspect_err(|error| self.reject(error.reject_reason(), &bhs))?;
         match pdu {
             Pdu::ScsiCommand(command) => self.scsi_command(command, &bhs),
             Pdu::DataOut(data) => self.data_out(data),
