@@ -22,7 +22,8 @@ const COPY_LEN: usize = 256;
 /// [`release`](Self::release) gives its memory back.
 ///
 /// Memory: reads grow from 16 KiB to 256 KiB while data flows and shrink again with small reads; a PDU that does not fit
-/// gets what it needs, once its header has passed its digest and its length is within the limit.
+/// gets room of its own, once its header has passed its digest and its length is within the limit. So a block is never
+/// longer than one PDU and one read.
 /// Data segments share the block they were received in, which lives as long as any of them:
 /// whoever keeps a few bytes for long copies them.
 #[derive(Debug)]

@@ -36,7 +36,7 @@ fn flip(at: usize) -> impl FnMut(&mut Vec<u8>) -> Fate {
 }
 
 fn digests() -> Pair {
-    connect(&Setup::small(true, true, true, true)).unwrap()
+    connect(&Setup::small(true, true, true, true)).expect("a login")
 }
 
 #[test]
