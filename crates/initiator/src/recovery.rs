@@ -134,32 +134,25 @@ async fn replay(session: &Session, job: &Job) -> Result<Recovered, Stop> {
     let mut replayed = 0;
     for command in &job.replay {
         let deadline = Instant::now() + ATTEMPT;
-        loop {
-            let what = format!("{:?} (again) to LUN {}", command.cdb, command.lun);
-            let pending = session.submit(command.clone(), Origin::Recovery, Some(deadline));
-            let response = pending.wait(what.clone(), deadline, session).await?;
-            let sense = response.sense.as_ref();
-            let again = match sense.map(|sense| sense.key) {
-                _ if response.status.is_good() => break,
-                Some(SenseKey::RecoveredError) => break,
-                // Another reset: all of it again, beginning with the identity.
-                Some(SenseKey::UnitAttention | SenseKey::NotReady) => true,
-                Some(SenseKey::AbortedCommand) => true,
-                _ => false,
-            };
-            let error = UnitError::Scsi {
-                what,
-                status: response.status,
-                sense: response.sense,
-            };
-            if again {
-                return Err(error.into());
+        let what = format!("{:?} (again) to LUN {}", command.cdb, command.lun);
+        let pending = session.submit(command.clone(), Origin::Recovery, Some(deadline));
+        let response = pending.wait(what.clone(), deadline, session).await?;
+        let (status, sense) = (response.status, response.sense);
+        match sense.map(|sense| sense.key) {
+            _ if status.is_good() => {}
+            Some(SenseKey::RecoveredError) => {}
+            // Another reset, or not ready after all: everything again, beginning with the identity.
+            Some(SenseKey::UnitAttention | SenseKey::NotReady | SenseKey::AbortedCommand) => {
+                return Err(UnitError::Scsi { what, status, sense }.into());
             }
-            let lost = Some(format!(
-                "the unit was reset, and a write could not be repeated: {}",
-                describe(response.status, response.sense.as_ref())
-            ));
-            return Ok(Recovered::Same { replayed, lost });
+            _ => {
+                let why = describe(status, sense.as_ref());
+                let lost = format!("the unit was reset, and a write could not be repeated: {why}");
+                return Ok(Recovered::Same {
+                    replayed,
+                    lost: Some(lost),
+                });
+            }
         }
         replayed += 1;
     }

@@ -313,7 +313,10 @@ async fn a_unit_reset_stays_due_when_the_new_connection_is_lost_before_it_is_don
     let resets = seen.iter().filter(|it| **it == Seen::UnitReset).count();
     assert_eq!(resets, 2, "{seen:?}");
     let last_reset = seen.iter().rposition(|it| *it == Seen::UnitReset).unwrap();
-    assert!(last_reset < seen.iter().position(|it| *it == Seen::Write(0)).unwrap(), "{seen:?}");
+    assert!(
+        last_reset < seen.iter().position(|it| *it == Seen::Write(0)).unwrap(),
+        "{seen:?}"
+    );
 }
 
 #[tokio::test]
@@ -321,9 +324,16 @@ async fn a_write_by_the_back_door_waits_at_the_gate_too() {
     let peer = Peer::start().await;
     let (session, unit) = open(&peer).await;
     peer.forget();
-    let raw = Command { lun: unit.lun(), cdb: Cdb::write(8, 1, false), data: Data::Out(block(2)) };
+    let raw = Command {
+        lun: unit.lun(),
+        cdb: Cdb::write(8, 1, false),
+        data: Data::Out(block(2)),
+    };
     // The raw command has no answer when the unit reports an attention; the recovery waits for it.
-    peer.script([Act::Ignore, Act::Check(SenseKey::UnitAttention, Asc::POWER_ON_OCCURRED)]);
+    peer.script([
+        Act::Ignore,
+        Act::Check(SenseKey::UnitAttention, Asc::POWER_ON_OCCURRED),
+    ]);
     let (result, read) = ends(async {
         tokio::join!(
             session.execute(raw, Instant::now() + Duration::from_millis(100)),
@@ -331,11 +341,20 @@ async fn a_write_by_the_back_door_waits_at_the_gate_too() {
         )
     })
     .await;
-    assert!(matches!(result, Err(TransportError::Deadline { .. })), "{result:?}");
+    assert!(
+        matches!(result, Err(TransportError::Deadline { .. })),
+        "{result:?}"
+    );
     read.unwrap();
     assert_eq!(
         peer.seen(),
-        [Seen::Write(8), Seen::Read(0), Seen::Abort, Seen::Identity, Seen::Read(0)]
+        [
+            Seen::Write(8),
+            Seen::Read(0),
+            Seen::Abort,
+            Seen::Identity,
+            Seen::Read(0)
+        ]
     );
 }
 

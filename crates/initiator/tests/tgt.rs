@@ -13,7 +13,7 @@ use longshore_iscsi::chap::ChapCredentials;
 use longshore_scsi::lun::Lun;
 use secrecy::SecretString;
 use support::tgt::{TARGET, Tgt};
-use support::{config, pattern, soon};
+use support::{config, pattern, soon, worker};
 
 const MIB: usize = 1 << 20;
 
@@ -131,25 +131,6 @@ async fn a_dead_portal_does_not_keep_us_from_the_other_f18() {
     let session = Session::login(config, soon()).await.unwrap();
     assert_eq!(session.info().portal, tgt.portal());
     session.logout(soon()).await.unwrap();
-}
-
-/// Writes and reads back its own part of the unit, round after round; any error or difference panics.
-async fn worker(unit: Arc<Unit>, number: u64, rounds: u64) {
-    let base = number * MIB as u64;
-    for round in 0..rounds {
-        let len = [4096, 65_536, 512, 262_144][(round % 4) as usize];
-        let offset = base + (round * 12_288) % (MIB as u64 - 262_144) / 512 * 512;
-        let data = pattern(number << 32 | round, len);
-        unit.write(offset, Bytes::from(data.clone())).await.unwrap();
-        if round % 7 == 0 {
-            unit.flush().await.unwrap();
-        }
-        let back = unit.read(offset, len as u32).await.unwrap();
-        assert!(
-            back.into_bytes() == data,
-            "worker {number} round {round} read back something else"
-        );
-    }
 }
 
 #[tokio::test]

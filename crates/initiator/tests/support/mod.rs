@@ -6,7 +6,7 @@ pub(crate) mod tgt;
 
 use std::time::{Duration, Instant};
 
-use longshore_initiator::{Portal, SessionConfig};
+use longshore_initiator::{Portal, SessionConfig, Unit};
 
 /// A deadline that only a defect can miss.
 pub(crate) fn soon() -> Instant {
@@ -38,4 +38,27 @@ pub(crate) fn pattern(seed: u64, len: usize) -> Vec<u8> {
     }
     bytes.truncate(len);
     bytes
+}
+
+const MIB: u64 = 1 << 20;
+
+/// Writes and reads back its own part of the unit, round after round; any error or difference panics.
+pub(crate) async fn worker(unit: std::sync::Arc<Unit>, number: u64, rounds: u64) {
+    let base = number * MIB;
+    for round in 0..rounds {
+        let len = [4096, 65_536, 512, 262_144][(round % 4) as usize];
+        let offset = base + (round * 12_288) % (MIB - 262_144) / 512 * 512;
+        let data = pattern(number << 32 | round, len);
+        unit.write(offset, bytes::Bytes::from(data.clone()))
+            .await
+            .unwrap();
+        if round % 7 == 0 {
+            unit.flush().await.unwrap();
+        }
+        let back = unit.read(offset, len as u32).await.unwrap();
+        assert!(
+            back.into_bytes() == data,
+            "worker {number} round {round} read back something else"
+        );
+    }
 }
