@@ -88,7 +88,7 @@ impl Decoder {
             self.replace_block(self.read_len);
         } else {
             match self.head {
-                Some(head) if spare < self.missing(head) => {
+                Some(head) if spare < self.missing(head).max(1) => {
                     let missing = self.missing(head);
                     self.make_room(self.read_len.max(missing + NEXT_HEADER_LEN));
                 }

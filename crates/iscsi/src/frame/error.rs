@@ -5,10 +5,10 @@ use crate::pdu::{Bhs, Fault};
 /// A PDU that cannot be taken from the stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// The header, and with it the length of the PDU, cannot be trusted: the connection must be dropped (§7.7).
+    /// The header, and with it the length of the PDU, cannot be trusted: the connection must be dropped (§7.8).
     #[error(
         "header digest error: the PDU says {received:02x?}, its header gives {computed:02x?}; \
-         the byte stream cannot be followed any further, drop the connection (RFC 7143 §7.7)"
+         the byte stream cannot be followed any further, drop the connection (RFC 7143 §7.8)"
     )]
     HeaderDigest {
         /// The digest that came with the header, in wire order.
@@ -16,9 +16,9 @@ pub enum FrameError {
         /// The digest of the header that arrived.
         computed: [u8; 4],
     },
-    /// The data was damaged on its way. The header is sound, so the stream goes on with the next PDU (§7.7).
+    /// The data was damaged on its way. The header is sound, so the stream goes on with the next PDU (§7.8).
     #[error(
-        "data digest error in a PDU with opcode {:#04x}: its data is discarded, its task fails (RFC 7143 §7.7)",
+        "data digest error in a PDU with opcode {:#04x}: its data is discarded, its task fails (RFC 7143 §7.8)",
         .bhs[0] & 0x3f
     )]
     DataDigest {

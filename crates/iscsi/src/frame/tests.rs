@@ -317,3 +317,19 @@ fn a_pdu_without_data_is_only_a_header() {
         Ok(Pdu::LogoutRequest(logout))
     );
 }
+
+/// Also for a driver that reads again before it decodes: a read into no space would look like the end of the stream.
+#[test]
+fn the_buffer_always_has_spare_capacity() {
+    let mut decoder = Decoder::new(1 << 20);
+    let bytes = wire(nop(vec![5; 100_000]), Digests::default());
+    decoder.buffer().put_slice(&bytes[..48]);
+    assert_eq!(decoder.decode(), Ok(None));
+    // The room that was made for the PDU is filled to its last byte.
+    let buffer = decoder.buffer();
+    let spare = buffer.capacity() - buffer.len();
+    assert!(spare >= 100_000);
+    buffer.put_bytes(0, spare);
+    let buffer = decoder.buffer();
+    assert!(buffer.capacity() > buffer.len());
+}
