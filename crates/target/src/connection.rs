@@ -91,7 +91,7 @@ pub(crate) fn run(shared: &Arc<Shared>, stream: &Arc<TcpStream>, peer: SocketAdd
         tracing::warn!(%peer, %error, "cannot prepare a connection");
         return;
     }
-    let Some(logged_in) = login::log_in(shared, stream, peer, &mut inbox) else {
+    let Some(logged_in) = shared.while_logging_in(|| login::log_in(shared, stream, peer, &mut inbox)) else {
         return;
     };
     let connection = Arc::new(Connection::new(shared, stream, logged_in, &mut inbox));
@@ -185,6 +185,7 @@ impl Connection {
 
     /// Nothing has come for a while: pings, and gives memory back.
     fn on_tick(&self, inbox: &mut Inbox) -> Result<(), End> {
+        self.shared.fault_state.wait_while_paused(|| self.is_over());
         let mut wire = lock(&self.wire);
         wire.machine.handle_timeout(Instant::now())?;
         wire.flush(&self.stream)?;

@@ -103,10 +103,11 @@ impl Connection {
             target
                 .each_unit(|unit| unit.forget_attention(session.nexus, Asc::REPORTED_LUNS_DATA_HAS_CHANGED));
         }
-        self.step(wire, Open { command, lun, epoch }, step)
+        self.step(wire, Open { command, lun, epoch }, step, 0)
     }
 
-    fn step(self: &Arc<Self>, wire: &mut Wire, open: Open, step: Step) -> io::Result<()> {
+    /// Goes on with a command of which so many bytes of Data-Out have been used.
+    fn step(self: &Arc<Self>, wire: &mut Wire, open: Open, step: Step, used: u64) -> io::Result<()> {
         let task = open.command.task;
         match step {
             Step::Reply(reply) => self.reply(wire, &open.command, reply),
@@ -127,7 +128,7 @@ impl Connection {
             Step::Io(io @ (Io::Write { .. } | Io::Verify { compare: true, .. })) => {
                 self.expect_data(wire, open, &io)
             }
-            Step::Io(io) => self.start_job(wire, open, io),
+            Step::Io(io) => self.start_job(wire, open, io, used),
         }
         Ok(())
     }
@@ -158,7 +159,7 @@ impl Connection {
                     .respond(open.command.task, completion(&reply, transferred));
                 Ok(())
             }
-            step => self.step(wire, open, step),
+            step => self.step(wire, open, step, transferred),
         }
     }
 

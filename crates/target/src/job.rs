@@ -14,20 +14,9 @@ use std::sync::Arc;
 const VERIFY_LEN: usize = 256 << 10;
 
 impl Connection {
-    /// Lets a job carry out `io`.
-    pub(crate) fn start_job(self: &Arc<Self>, wire: &mut Wire, open: Open, io: Io) {
-        let transfer_len = match &io {
-            Io::WriteSame { block, .. } => (block.len() as u64).min(open.command.data_out_len().into()),
-            Io::CompareAndWrite { expected, new, .. } => (expected.len() + new.len()) as u64,
-            Io::Unmap { .. } => open.command.data_out_len().into(),
-            _ => 0,
-        };
-        self.submit(
-            wire,
-            open,
-            move |open, session| perform(open, session, &io),
-            transfer_len,
-        );
+    /// Lets a job carry out `io`, which has used so many bytes of Data-Out.
+    pub(crate) fn start_job(self: &Arc<Self>, wire: &mut Wire, open: Open, io: Io, used: u64) {
+        self.submit(wire, open, move |open, session| perform(open, session, &io), used);
     }
 
     /// The data of a write with FUA are written; a job brings them to stable storage.
@@ -156,12 +145,14 @@ fn perform(open: &Open, session: &Session, io: &Io) -> Reply {
         }
         return compare_and_write(lun, *offset, expected, new, *fua);
     }
+    if let Io::Flush = io {
+        return flush(lun); // it may take long, and changes nothing that anybody has to wait for
+    }
     let _gate = read(&lun.gate);
     if open.is_aborted(session) {
         return Reply::status(Status::TASK_ABORTED);
     }
     match io {
-        Io::Flush => flush(lun),
         Io::WriteSame {
             offset,
             len,
@@ -186,9 +177,11 @@ fn perform(open: &Open, session: &Session, io: &Io) -> Reply {
             lba_status(&extents(lun, *offset, *max_extents)),
             *allocation_length,
         ),
-        Io::Read { .. } | Io::Write { .. } | Io::CompareAndWrite { .. } | Io::AbortTasks { .. } => {
-            failed(IoFailure::Unsupported)
-        }
+        Io::Read { .. }
+        | Io::Write { .. }
+        | Io::CompareAndWrite { .. }
+        | Io::AbortTasks { .. }
+        | Io::Flush => failed(IoFailure::Unsupported),
     }
 }
 

@@ -5,8 +5,10 @@ use crate::disk::Disk;
 use crate::error::{DiskError, LunError};
 use crate::faults::ReadFaults;
 use crate::sidecar::wwid_text;
+use crate::sync::{lock, write};
 use longshore_scsi::Lun as LunBytes;
 use longshore_scsi::capacity::Capacity;
+use longshore_scsi::sense::Asc;
 use longshore_scsi::unit::{IoFailure, LogicalUnit, UnitConfig};
 use longshore_scsi::vpd::{Association, Designator, DesignatorKind};
 use std::io;
@@ -53,6 +55,12 @@ impl Lun {
             read_only: config.read_only,
             faults: ReadFaults::default(),
         })
+    }
+
+    /// Nothing is done on this disk any more: commands that wait for their data are aborted, I/O that has begun ends.
+    pub(crate) fn retire(&self) {
+        lock(&self.unit).reset(Asc::REPORTED_LUNS_DATA_HAS_CHANGED);
+        drop(write(&self.gate));
     }
 
     /// The WWID as initiators see it.

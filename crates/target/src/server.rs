@@ -12,7 +12,7 @@ use longshore_iscsi::chap::ChapCredentials;
 use longshore_iscsi::pdu::Tsih;
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) addresses: Vec<SocketAddr>,
     stopping: AtomicBool,
     connections: Mutex<HashMap<u64, Arc<TcpStream>>>,
+    /// How many connections have not logged in yet.
+    logging_in: AtomicUsize,
     last_connection: AtomicU64,
     last_tsih: AtomicU16,
     threads: Mutex<usize>,
@@ -58,6 +60,20 @@ impl Shared {
                 return Tsih(tsih);
             }
         }
+    }
+
+    /// Runs a login. Those that are not done may take up half of all connections, so that strangers cannot keep
+    /// everybody out.
+    pub(crate) fn while_logging_in<T>(&self, login: impl FnOnce() -> Option<T>) -> Option<T> {
+        let others = self.logging_in.fetch_add(1, Ordering::SeqCst);
+        let result = if others < self.limits.max_connections.div_ceil(2) {
+            login()
+        } else {
+            tracing::warn!("a connection was turned away: too many others have not logged in yet");
+            None
+        };
+        self.logging_in.fetch_sub(1, Ordering::SeqCst);
+        result
     }
 
     pub(crate) fn shut_down_connections(&self) {
@@ -218,6 +234,7 @@ impl Server {
             addresses: listeners.iter().map(|(_, address)| *address).collect(),
             stopping: AtomicBool::new(false),
             connections: Mutex::default(),
+            logging_in: AtomicUsize::new(0),
             last_connection: AtomicU64::new(0),
             last_tsih: AtomicU16::new(0),
             threads: Mutex::default(),

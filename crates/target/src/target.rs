@@ -273,7 +273,7 @@ impl Target {
         let lun = write(&self.luns)
             .remove(&number)
             .ok_or(LunError::Missing(number))?;
-        drop(write(&lun.gate));
+        lun.retire();
         self.each_unit(|unit| unit.raise(Asc::REPORTED_LUNS_DATA_HAS_CHANGED, None));
         Ok(lun)
     }
@@ -395,8 +395,8 @@ impl TargetHandle {
             .lun(config.number)
             .ok_or(LunError::Missing(config.number))?;
         let new = self.open(config)?;
-        drop(write(&old.gate));
         self.target.put(new);
+        old.retire();
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! Disks: identities, changes while the server runs, and faults on purpose.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::*;

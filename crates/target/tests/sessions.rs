@@ -1,5 +1,7 @@
 //! Logins, sessions and their bounds over loopback.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::*;
@@ -258,18 +260,25 @@ fn connections_beyond_the_limit_and_slow_logins_are_turned_away() {
     let dir = tempfile::tempdir().unwrap();
     let limits = Limits {
         max_connections: 2,
-        login_timeout_ms: 300,
+        login_timeout_ms: 3000,
         ..Limits::default()
     };
     let server = serve_with(target_config(dir.path()), limits);
-    let mut silent = TcpStream::connect(server.local_addr()).unwrap();
-    let mut client = Login::new("a").connect(server.local_addr()).settle(0);
-    let mut third = TcpStream::connect(server.local_addr()).unwrap();
-    third.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    assert_eq!(third.read(&mut [0; 1]).unwrap_or(0), 0, "one too many");
-    silent.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    assert_eq!(silent.read(&mut [0; 1]).unwrap_or(0), 0, "never logged in");
-    client.test_unit_ready(0).good();
+    let ends = |mut stream: &TcpStream| {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.read(&mut [0; 1]).unwrap_or(0) == 0
+    };
+    let mut clients: Vec<Client> = ["a", "b", "c"]
+        .iter()
+        .map(|name| Login::new(name).connect(server.local_addr()).settle(0))
+        .collect();
+    let silent = TcpStream::connect(server.local_addr()).unwrap();
+    let one_too_many = TcpStream::connect(server.local_addr()).unwrap();
+    assert!(ends(&one_too_many));
+    assert!(ends(&silent), "it never logged in");
+    clients
+        .iter_mut()
+        .for_each(|client| drop(client.test_unit_ready(0).good()));
     stop(server);
 }
 

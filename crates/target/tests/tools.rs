@@ -1,6 +1,8 @@
 //! Initiators that others wrote: libiscsi's tools and QEMU (Debian packages libiscsi-bin, qemu-utils and
 //! qemu-block-extra).
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::*;

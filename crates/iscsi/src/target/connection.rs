@@ -370,6 +370,9 @@ impl TargetConnection {
 
     /// The command's place is free again.
     fn leave(&mut self, task: &Task) {
+        if task.queued {
+            self.waiting.retain(|waiting| *waiting != task.command.task);
+        }
         if task.windowed {
             self.windowed -= 1;
         } else {
