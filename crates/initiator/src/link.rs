@@ -59,6 +59,11 @@ impl Link {
         self.frames.len() < FRAMES_MAX && self.queued_bytes < QUEUED_BYTES_MAX
     }
 
+    /// How many frames wait to be written.
+    pub(crate) fn queued_frames(&self) -> usize {
+        self.frames.len()
+    }
+
     /// Encodes what the machine wants to send, as far as the queue has room. Tells whether there was any.
     pub(crate) fn fill(&mut self) -> bool {
         let digests = self.connection.parameters().digests;

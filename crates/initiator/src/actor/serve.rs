@@ -46,9 +46,12 @@ impl Actor {
     fn pass(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Result<bool, End> {
         let mut moved = self.poll_requests(cx, link);
         moved |= self.feed(link);
+        let queued = link.queued_frames();
         if let Poll::Ready(result) = link.poll_write(cx) {
             result.map_err(lost)?;
         }
+        // Room in the queue: there may be more to be encoded.
+        moved |= link.queued_frames() < queued;
         if let Poll::Ready(result) = link.poll_read(cx, clock()) {
             moved = true;
             // What came before the error counts: answers are not thrown away with the connection.

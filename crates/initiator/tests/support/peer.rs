@@ -173,6 +173,7 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) -> io::Result<()
         let state = state.lock().unwrap();
         (state.silent, state.garbage)
     };
+    stream.set_nodelay(true)?;
     if silent {
         return std::future::pending().await;
     }
