@@ -13,7 +13,7 @@ use crate::interrogate;
 use crate::request::{Origin, Request};
 use crate::session::{Session, lock};
 
-/// A logical unit, opened through a [`Session`]. Its data path is in [`crate::io`]'s methods.
+/// A logical unit, opened through a [`Session`]. Its data path waits out outages.
 ///
 /// The session verifies the unit's identity again after each login and after each unit attention, before any further
 /// write goes out (F3). When somebody else answers at the LUN the unit is fenced: every I/O fails from then on.

@@ -1,4 +1,5 @@
 //! Logins that go wrong: silence, garbage, refusals, redirects, names that do not resolve.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What happens when connections break, targets reset and units change, against a peer that follows a script.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Sessions and units against Longshore's own target, with its faults.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod support;
 
