@@ -52,9 +52,15 @@ impl Work<'_, '_> {
         }
     }
 
-    /// An mkfs that outlived a killed call of ours may be at work still: what it leaves is what counts.
+    /// A tool (mkfs, e2fsck, resize2fs) that outlived a killed call of ours may be at work still: what it leaves is what
+    /// counts.
     fn settled_content(&mut self, known: &LunRecord, device: &Device) -> Result<Content, VolumeError> {
-        let interrupted = known.formatted.as_ref().is_some_and(|mark| !mark.complete);
+        let with_tool = [Step::Format, Step::Check, Step::Grow].map(Step::as_str);
+        let interrupted = known.formatted.as_ref().is_some_and(|mark| !mark.complete)
+            || self
+                .interrupted_at
+                .as_deref()
+                .is_some_and(|step| with_tool.contains(&step));
         loop {
             let held = interrupted && {
                 let held = self.engine.config.host.is_held(&device.path);
@@ -64,7 +70,7 @@ impl Work<'_, '_> {
                 return self.probe(device);
             }
             self.call.check_time(&self.id, Step::Identify)?;
-            let reason = "an earlier format is still running".to_owned();
+            let reason = "the tool of an interrupted call is still running".to_owned();
             self.call.tell(
                 Step::Identify,
                 &device.path.display().to_string(),

@@ -23,6 +23,8 @@ pub(super) struct Work<'w, 'p> {
     pub(super) on_disk: bool,
     /// The volume was in use before this operation, so a failure must not take it down.
     pub(super) was_in_use: bool,
+    /// The step at which an earlier call died.
+    pub(super) interrupted_at: Option<String>,
     operation: String,
     volume_lock: Lock,
     lun_lock: Option<Lock>,
@@ -67,6 +69,7 @@ impl Engine {
             record,
             on_disk,
             was_in_use: false,
+            interrupted_at: None,
             operation,
             volume_lock,
             lun_lock: None,
@@ -74,6 +77,7 @@ impl Engine {
         if work.record.boot_id != self.boot_id {
             work.record.drop_kernel_state(&self.boot_id);
         }
+        work.interrupted_at = work.record.pending.as_ref().map(|pending| pending.step.clone());
         work.was_in_use = work.record.is_in_use();
         Ok(Some(work))
     }

@@ -1,7 +1,7 @@
 //! The simulated backend: attaches simulated LUNs, with the refusals of a real one.
 
 use super::Sim;
-use super::world::{SimDevice, World};
+use super::world::{Hold, SimDevice, World};
 use crate::backend::{AttachRequest, Attached, Backend, BackendError, Cause, Device, DeviceKey};
 use crate::error::ErrorKind;
 use crate::model::{LunKey, Outcome, RecordedSource};
@@ -12,9 +12,16 @@ pub(super) struct SimBackend(pub(super) Sim);
 
 impl SimBackend {
     fn edit<T>(&self, change: impl FnOnce(&mut World) -> Result<T, BackendError>) -> Result<T, BackendError> {
-        let edited = self.0.edit(change);
-        edited.map_err(|e| BackendError::new(ErrorKind::Internal, format!("the simulated machine: {e}")))?
+        self.0.edit(change).map_err(machine_error)?
     }
+
+    fn pause(&self, which: impl Fn(&mut World) -> &mut Hold) -> Result<(), BackendError> {
+        self.0.pause(which).map_err(machine_error)
+    }
+}
+
+fn machine_error(error: std::io::Error) -> BackendError {
+    BackendError::new(ErrorKind::Internal, format!("the simulated machine: {error}"))
 }
 
 fn failed(kind: ErrorKind, text: impl Into<String>) -> BackendError {
@@ -45,6 +52,7 @@ fn is(device: &SimDevice, key: &DeviceKey) -> bool {
 impl Backend for SimBackend {
     fn attach(&self, request: &AttachRequest<'_>, _deadline: Instant) -> Result<Attached, BackendError> {
         let key = LunKey::of(request.source);
+        self.pause(|world| &mut world.hold_attach)?;
         self.edit(|world| {
             let Some(lun) = world.luns.get(key.as_str()).cloned() else {
                 return Err(failed(ErrorKind::NotFound, "the target has no such LUN"));
@@ -55,7 +63,8 @@ impl Backend for SimBackend {
                     "no portal answered: connection refused",
                 ));
             }
-            if request.expect_wwid.is_some_and(|expected| expected != lun.wwid) {
+            let expected = request.expect_wwid.filter(|_| !world.trusts_blindly);
+            if expected.is_some_and(|expected| expected != lun.wwid) {
                 let text = format!("the LUN's WWID is {}", lun.wwid);
                 return Err(failed(ErrorKind::Refused, text).because(Cause::WrongIdentity));
             }
@@ -145,6 +154,7 @@ impl Backend for SimBackend {
     }
 
     fn detach(&self, key: &DeviceKey, _force: bool, _deadline: Instant) -> Result<Outcome, BackendError> {
+        self.pause(|world| &mut world.hold_detach)?;
         self.edit(|world| {
             let Some(device) = world.devices.iter().find(|device| is(device, key)).cloned() else {
                 return Ok(Outcome::AlreadySo);

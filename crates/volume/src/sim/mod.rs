@@ -7,7 +7,7 @@ mod backend;
 mod host;
 mod world;
 
-pub use world::{Disk, SimDevice, SimFs, SimLun, SimMount, World};
+pub use world::{Disk, Hold, SimDevice, SimFs, SimLun, SimMount, World};
 
 use crate::backend::Backends;
 use crate::engine::{Engine, EngineConfig};
@@ -55,6 +55,23 @@ impl Sim {
         fs::write(&temporary, serde_json::to_vec(&world)?)?;
         fs::rename(&temporary, &path)?;
         Ok(answer)
+    }
+
+    /// Stops here while the test wants it.
+    fn pause(&self, which: impl Fn(&mut World) -> &mut Hold) -> io::Result<()> {
+        let mut is_held = self.edit(|world| {
+            let hold = which(world);
+            let stops = *hold == Hold::Next;
+            if stops {
+                *hold = Hold::Reached;
+            }
+            stops
+        })?;
+        while is_held {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            is_held = self.edit(|world| *which(world) == Hold::Reached)?;
+        }
+        Ok(())
     }
 
     /// The registry with the simulated backend in the place of every real one.

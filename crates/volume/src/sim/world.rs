@@ -34,8 +34,26 @@ pub struct World {
     pub fail_mounts: u32,
     /// The next publications arrive nowhere so often, and yet answer well (F8).
     pub lose_publications: u32,
+    /// The next attach stops here after it was begun, until somebody takes the mark away.
+    pub hold_attach: Hold,
+    /// The same for the next detach.
+    pub hold_detach: Hold,
+    /// The backend does not look at the expected WWID.
+    pub trusts_blindly: bool,
     /// The next unmounts fail so often.
     pub fail_unmounts: u32,
+}
+
+/// Stops an operation in its middle, so that a test can do something else meanwhile.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hold {
+    /// It goes through.
+    #[default]
+    No,
+    /// The next one will stop.
+    Next,
+    /// One has stopped here.
+    Reached,
 }
 
 /// A LUN of a simulated target.

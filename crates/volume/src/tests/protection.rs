@@ -38,6 +38,33 @@ fn a_changed_wwid_is_refused_until_it_is_forgotten_f3() {
 }
 
 #[test]
+fn the_engine_compares_the_wwid_itself_and_detaches_the_wrong_disk_f3() {
+    let bench = Bench::with_ext4();
+    let engine = bench.engine();
+    engine.stage(&spec(0), &mut call()).unwrap();
+    engine.unstage(&spec(0).id(), &mut call()).unwrap();
+    bench.world(|world| {
+        world.trusts_blindly = true;
+        world.lun(&spec(0).lun_key()).wwid = "naa.6f".into();
+    });
+    refused(
+        engine.stage(&spec(0), &mut call()),
+        ErrorKind::Refused,
+        "the WWID is naa.6f, but the record",
+    );
+    let other = VolumeSpec {
+        wwid: Some("naa.60000000000000000000000000000bad".into()),
+        ..spec(0)
+    };
+    refused(
+        engine.stage(&other, &mut call()),
+        ErrorKind::Refused,
+        "the specification's field wwid says naa.6",
+    );
+    bench.assert_clean();
+}
+
+#[test]
 fn the_wwid_and_the_uuid_of_the_specification_must_hold_f3() {
     let bench = Bench::with_ext4();
     let engine = bench.engine();
@@ -123,6 +150,39 @@ fn a_blank_device_is_formatted_when_asked_and_once_only_f2() {
     );
     assert_eq!(bench.world(|world| world.formatted), 1);
     bench.assert_clean();
+}
+
+#[test]
+fn a_tool_that_outlived_its_call_is_waited_for() {
+    let bench = Bench::with_ext4();
+    // The check was begun, its process died, e2fsck goes on for a while and holds the device.
+    let mut n = 0;
+    while super::crashes::crash_at(n, || drop(bench.engine().stage(&spec(0), &mut call()))).as_deref()
+        != Some("check:recorded")
+    {
+        bench.engine().unstage(&spec(0).id(), &mut call()).unwrap();
+        n += 1;
+    }
+    bench.world(|world| world.devices[0].held = true);
+    let (told, waits) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let retry = scope.spawn(|| {
+            let mut tell = move |progress: crate::Progress| {
+                if let crate::Phase::Waiting { reason } = progress.phase {
+                    told.send(reason).unwrap_or_default();
+                }
+            };
+            bench
+                .engine()
+                .stage(&spec(0), &mut call().on_progress(&mut tell))
+                .map(|(outcome, _)| outcome)
+        });
+        let reason = waits.recv_timeout(Duration::from_secs(60));
+        bench.world(|world| world.devices[0].held = false);
+        assert!(reason.unwrap().contains("still running"));
+        assert_eq!(retry.join().unwrap().unwrap(), Outcome::Changed);
+    });
+    bench.assert_no_violation();
 }
 
 #[test]

@@ -266,6 +266,28 @@ fn an_unreachable_target_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_failing_mount_leaves_nothing_behind() {
+    let bench = Bench::with_ext4();
+    let engine = bench.engine();
+    bench.world(|world| world.fail_mounts = 1);
+    refused(
+        engine.stage(&spec(0), &mut call()),
+        ErrorKind::Internal,
+        "mount: mount failed",
+    );
+    bench.assert_clean();
+    // A volume that is in use stays so when one more directory fails.
+    engine.mount(&spec(0), &bench.target("a"), &mut call()).unwrap();
+    bench.world(|world| world.lose_publications = 1);
+    engine
+        .mount(&spec(0), &bench.target("b"), &mut call())
+        .unwrap_err();
+    let view = &engine.list(&mut call()).unwrap()[0];
+    assert_eq!((view.state, view.publications.len()), (VolumeState::Published, 1));
+    assert!(view.conditions.is_empty(), "{:?}", view.conditions);
+}
+
+#[test]
 fn tear_down_goes_on_after_an_error_and_a_repeat_finishes_it() {
     let bench = Bench::with_ext4();
     let engine = bench.engine();
