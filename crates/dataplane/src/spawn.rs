@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use crate::Dirs;
 use crate::hold::Stage;
@@ -24,37 +24,45 @@ pub(crate) fn hold(
     stdin: impl Into<OwnedFd>,
     log: File,
 ) -> io::Result<Child> {
-    let mut command = base(exe, "hold", dirs);
-    command.args(["--stage", stage.name()]);
-    start(command, stdin.into(), log)
+    start(exe, dirs, &["hold", "--stage", stage.name()], stdin.into(), &log)
 }
 
 /// Starts `exe dataplane`, whose standard input is its connection to `hold`.
 pub(crate) fn dataplane(exe: &Path, dirs: &Dirs, stdin: OwnedFd, log: File) -> io::Result<Child> {
-    start(base(exe, "dataplane", dirs), stdin, log)
+    start(exe, dirs, &["dataplane"], stdin, &log)
 }
 
-fn base(exe: &Path, subcommand: &str, dirs: &Dirs) -> Command {
-    let mut command = Command::new(exe);
-    command
-        .arg(subcommand)
+/// When the binary was deleted (an upgrade under way), the one that this process runs is started again.
+fn start(exe: &Path, dirs: &Dirs, subcommand: &[&str], stdin: OwnedFd, log: &File) -> io::Result<Child> {
+    let own = Path::new("/proc/self/exe");
+    let spare = stdin.try_clone()?;
+    match try_start(exe, dirs, subcommand, stdin, log) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            try_start(own, dirs, subcommand, spare, log).map_err(|_| error)
+        }
+        other => other,
+    }
+}
+
+fn try_start(exe: &Path, dirs: &Dirs, subcommand: &[&str], stdin: OwnedFd, log: &File) -> io::Result<Child> {
+    let (stdout, stderr) = (log.try_clone()?, log.try_clone()?);
+    Command::new(exe)
+        .args(subcommand)
         .arg("--run-dir")
         .arg(&dirs.run_dir)
         .arg("--state-dir")
         .arg(&dirs.state_dir)
         .current_dir("/")
         .env_clear()
-        .envs(std::env::vars_os().filter(|(name, _)| may_keep(name)));
-    command
+        .envs(std::env::vars_os().filter(|(name, _)| may_keep(name)))
+        .stdin(stdin)
+        .stdout(stdout)
+        .stderr(stderr)
+        .spawn()
 }
 
 fn may_keep(name: &OsStr) -> bool {
     ENVIRONMENT.iter().any(|kept| name == *kept) || name.as_encoded_bytes().starts_with(b"LONGSHORE_")
-}
-
-fn start(mut command: Command, stdin: OwnedFd, log: File) -> io::Result<Child> {
-    let stderr = log.try_clone()?;
-    command.stdin(stdin).stdout(log).stderr(Stdio::from(stderr)).spawn()
 }
 
 #[cfg(test)]

@@ -96,9 +96,7 @@ impl<'a> Message<'a> {
             return Err(MessageError::Version(version));
         }
         let kind = Kind::from_byte(kind).ok_or(MessageError::Kind(kind))?;
-        let (name, body) = rest
-            .split_at_checked(name_len.into())
-            .ok_or(MessageError::Name)?;
+        let (name, body) = rest.split_at_checked(name_len.into()).ok_or(MessageError::Name)?;
         let name = std::str::from_utf8(name).map_err(|_| MessageError::Name)?;
         if name.len() > MAX_NAME_BYTES || body.len() > MAX_BODY_BYTES {
             return Err(length);

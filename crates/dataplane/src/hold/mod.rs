@@ -15,10 +15,18 @@
 //! SIGTERM and SIGINT are passed on to the data plane as SIGTERM, and it decides: it says `bye`, which is granted
 //! only when nothing is kept, or goes on. SIGHUP does nothing.
 
+mod conversation;
+mod crashes;
+mod guard;
+mod launch;
 mod link;
+mod lock;
 mod log;
 mod message;
 mod socket;
+mod start;
+mod store;
+mod ward;
 
 use std::io;
 use std::path::PathBuf;
@@ -73,6 +81,20 @@ pub struct Config {
     pub stage: Stage,
 }
 
+/// Carries a stage out. To be called before any thread or runtime is started.
+///
+/// [`Stage::Launch`] returns when the data plane listens, the others when there is nothing left to guard.
+///
+/// # Errors
+/// [`HoldError`]; to be printed to standard error, which is the log for all but [`Stage::Launch`].
+pub fn run(config: Config) -> Result<(), HoldError> {
+    match config.stage {
+        Stage::Launch => launch::launch(config),
+        Stage::Guard => start::guard(config),
+        Stage::Adopt => start::adopt(config),
+    }
+}
+
 /// Why there is no guarded data plane.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -97,4 +119,9 @@ pub enum HoldError {
     /// Standard input is not what the stage needs.
     #[error("the stage '{0}' is started by Longshore itself; run 'hold' without --stage")]
     Internal(&'static str),
+}
+
+fn host(what: impl Into<String>) -> impl FnOnce(io::Error) -> HoldError {
+    let what = what.into();
+    |source| HoldError::Host { what, source }
 }

@@ -104,7 +104,9 @@ impl Actor {
             let Some(channel) = &mut self.channel else {
                 if self.leaving {
                     // hold ended first, which it should not; there is nothing left to keep.
-                    let Some(command) = self.commands.recv().await else { return };
+                    let Some(command) = self.commands.recv().await else {
+                        return;
+                    };
                     self.leaving = false;
                     self.carry_out(command).await;
                 } else {
@@ -216,7 +218,10 @@ impl Actor {
             .await;
         match result {
             Err(Fault::Lost(_)) => {
-                tracing::error!(count = devices.len(), "hold died while it gave devices back; some may be lost");
+                tracing::error!(
+                    count = devices.len(),
+                    "hold died while it gave devices back; some may be lost"
+                );
                 self.forget_channel();
                 Ok(devices)
             }
@@ -228,7 +233,9 @@ impl Actor {
     async fn ask(&mut self, kind: Kind, name: &str) -> Result<(), Fault> {
         loop {
             self.settle().await?;
-            let Some(channel) = &mut self.channel else { continue };
+            let Some(channel) = &mut self.channel else {
+                continue;
+            };
             match channel.ask(kind, name, &[], &[]).await {
                 Err(Fault::Lost(_)) => self.forget_channel(),
                 other => return other,
@@ -243,7 +250,9 @@ impl Actor {
                 self.replace().await;
                 continue;
             };
-            let Some(name) = self.stale.last() else { return Ok(()) };
+            let Some(name) = self.stale.last() else {
+                return Ok(());
+            };
             match channel.ask(Kind::Release, name, &[], &[]).await {
                 Ok(()) => drop(self.stale.pop()),
                 Err(Fault::Lost(_)) => self.forget_channel(),

@@ -125,8 +125,7 @@ impl Channel {
             .encode()
             .map_err(|error| Fault::Failed(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
         let socket = &self.socket;
-        let sent = socket
-            .async_io(Interest::WRITABLE, || fdpass::send(socket, &bytes, descriptors));
+        let sent = socket.async_io(Interest::WRITABLE, || fdpass::send(socket, &bytes, descriptors));
         let sent = tokio::time::timeout(PATIENCE, sent).await;
         sent.map_err(|_| Fault::TimedOut)?.map_err(Fault::from_io)
     }

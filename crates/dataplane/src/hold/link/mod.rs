@@ -151,14 +151,12 @@ impl Link {
             self.commands.send(command).await.map_err(|_| gone())?;
             answer.await.map_err(|_| gone())?
         };
-        tokio::time::timeout(patience, asked)
-            .await
-            .unwrap_or_else(|_| {
-                Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    format!("hold did not answer within {} s", patience.as_secs()),
-                ))
-            })
+        tokio::time::timeout(patience, asked).await.unwrap_or_else(|_| {
+            Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("hold did not answer within {} s", patience.as_secs()),
+            ))
+        })
     }
 }
 
@@ -211,7 +209,12 @@ fn pack(record: &Record, note: &SecretSlice<u8>) -> io::Result<Zeroizing<Vec<u8>
 
 /// Takes apart what [`pack`] made; `descriptors` are duplicates for the device.
 fn unpack(name: &str, blob: &[u8], descriptors: Vec<OwnedFd>) -> KeptDevice {
-    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "what was kept of the device is malformed");
+    let malformed = || {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "what was kept of the device is malformed",
+        )
+    };
     let parts = blob.split_first_chunk::<4>().and_then(|(len, rest)| {
         let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
         rest.split_at_checked(len)
