@@ -270,6 +270,11 @@ fn vpd_range(lba: u64, blocks: u32) -> longshore_scsi::unmap::UnmapRange {
     longshore_scsi::unmap::UnmapRange { lba, blocks }
 }
 
+/// Much to compare and to write, so that two that are not atomic would overlap.
+const BLOCKS: u8 = 255;
+const LEN: u32 = BLOCKS as u32 * 512;
+const COUNTS: u32 = 60;
+
 #[test]
 fn compare_and_write_is_atomic_between_initiators() {
     let dir = tempfile::tempdir().unwrap();
@@ -278,13 +283,13 @@ fn compare_and_write_is_atomic_between_initiators() {
     let count = |name: &'static str| {
         std::thread::spawn(move || {
             let mut client = Login::new(name).connect(address).settle(0);
-            for _ in 0..50 {
+            for _ in 0..COUNTS {
                 loop {
-                    let old = client.read(0, &read_10(0, 1), 512).good();
+                    let old = client.read(0, &read_10(0, BLOCKS.into()), LEN).good();
                     let mut new = old.clone();
                     let counter = u32::from_be_bytes(old[..4].try_into().unwrap()) + 1;
                     new[..4].copy_from_slice(&counter.to_be_bytes());
-                    let cdb = [0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0];
+                    let cdb = [0x89, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, BLOCKS, 0, 0];
                     let answer = client.write(0, &cdb, &[old, new].concat());
                     if answer.status == Status::GOOD {
                         break;
@@ -294,12 +299,12 @@ fn compare_and_write_is_atomic_between_initiators() {
             }
         })
     };
-    let counters = [count("a"), count("b"), count("c")];
+    let counters = [count("a"), count("b"), count("c"), count("e")];
     counters.into_iter().for_each(|counter| counter.join().unwrap());
     let mut client = Login::new("d").connect(address).settle(0);
     assert_eq!(
         client.read(0, &read_10(0, 1), 512).good()[..4],
-        150u32.to_be_bytes()
+        (4 * COUNTS).to_be_bytes()
     );
     stop(server);
 }
