@@ -87,13 +87,13 @@ pub enum VolumeError {
         /// "WWID" or "file system UUID".
         what: &'static str,
         /// What was found.
-        found: String,
+        found: Box<str>,
         /// What should have been.
         expected: String,
         /// Who says so.
         expected_by: &'static str,
         /// How to accept it.
-        remedy: String,
+        remedy: Box<str>,
     },
     /// The backend found another disk than expected, and did not make a device of it (F3).
     #[error(

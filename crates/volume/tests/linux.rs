@@ -1,5 +1,7 @@
 //! The engine on the real kernel: loop devices, real file systems, real mounts. Needs root.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use longshore_volume::{Access, ErrorKind, FormatPolicy, FsType, Outcome, VolumeSpec};

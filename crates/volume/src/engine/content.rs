@@ -106,14 +106,14 @@ impl Work<'_, '_> {
                 wanted: wanted.to_string(),
             });
         }
-        let changed = |expected: &str, expected_by, remedy| {
+        let changed = |expected: &str, expected_by, remedy: String| {
             Err(VolumeError::IdentityChanged {
                 id: self.id.clone(),
                 what: "file system UUID",
-                found: uuid.to_owned(),
+                found: uuid.into(),
                 expected: expected.to_owned(),
                 expected_by,
-                remedy,
+                remedy: remedy.into(),
             })
         };
         match (&spec.fs_uuid, &known.fs_uuid, &known.formatted) {

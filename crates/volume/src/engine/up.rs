@@ -170,10 +170,10 @@ impl Work<'_, '_> {
             return Err(VolumeError::IdentityChanged {
                 id: self.id.clone(),
                 what: "capacity",
-                found: format!("{} bytes", device.size_bytes),
+                found: format!("{} bytes", device.size_bytes).into(),
                 expected: format!("at least {before} bytes"),
                 expected_by: BY_RECORD,
-                remedy: self.forget_remedy(),
+                remedy: self.forget_remedy().into(),
             });
         }
         if known.wwid.is_none() {
@@ -191,10 +191,10 @@ impl Work<'_, '_> {
         VolumeError::IdentityChanged {
             id: self.id.clone(),
             what: "WWID",
-            found: found.to_owned(),
+            found: found.into(),
             expected: expected.to_owned(),
             expected_by,
-            remedy,
+            remedy: remedy.into(),
         }
     }
 

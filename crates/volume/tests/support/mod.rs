@@ -1,5 +1,7 @@
 //! A machine with loop devices as its storage: a backend of LUNs that are image files.
 
+#![allow(clippy::unwrap_used)]
+
 use longshore_disk::{Device as OpenDevice, DeviceError};
 use longshore_volume::backend::{
     AttachRequest, Attached, Backend, BackendError, Backends, Cause, Device, DeviceKey, DeviceNumber,
