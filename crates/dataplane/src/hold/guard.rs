@@ -13,11 +13,15 @@ use super::conversation::Heard;
 use super::crashes::Crashes;
 use super::launch::READY;
 use super::store::Store;
-use super::ward::{START_UP, Ward};
+use super::ward::{Remains, START_UP, Ward};
 use super::{Config, HoldError, host, log};
 
 /// Pause after a failure of the host that is none of the data plane's.
 const BREATH: Duration = Duration::from_millis(100);
+
+/// How often to look whether a data plane that closed the conversation lingers.
+const FIRST_LOOK: Duration = Duration::from_millis(2);
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// What a guard begins with.
 pub(super) enum Guarded {
@@ -33,6 +37,8 @@ pub(super) struct Guard {
     store: Store,
     /// `None` between two data planes.
     ward: Option<Ward>,
+    /// Former data planes that are not quite dead.
+    remains: Vec<Remains>,
     /// When the next data plane may be started.
     next_start: Instant,
     crashes: Crashes,
@@ -72,6 +78,7 @@ impl Guard {
             config,
             store: Store::default(),
             ward: Some(ward),
+            remains: Vec::new(),
             next_start: Instant::now(),
             crashes: Crashes::default(),
             launcher,
@@ -103,6 +110,7 @@ impl Guard {
                 self.converse(events.hung_up);
             }
             self.pass_signal_on();
+            self.remains.retain_mut(|remains| !remains.bury());
             if events.death && !self.outlive()? {
                 return Ok(());
             }
@@ -123,6 +131,11 @@ impl Guard {
                 ));
             }
         }
+        waiting.extend(
+            self.remains
+                .iter()
+                .map(|remains| PollFd::from_borrowed_fd(remains.pidfd(), PollFlags::IN)),
+        );
         let timeout = self
             .wake_up()
             .map(|at| at.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
@@ -133,10 +146,13 @@ impl Guard {
             Err(error) => return Err(error),
         }
         let happened: Vec<PollFlags> = waiting.iter().map(PollFd::revents).collect();
+        let has_ward = self.ward.is_some();
+        let dead = happened.get(1).filter(|_| has_ward);
         let message = happened.get(2).filter(|_| has_conversation);
         Ok(Events {
             signal: !happened[0].is_empty(),
-            death: happened.get(1).is_some_and(|flags| !flags.is_empty()),
+            death: dead.is_some_and(|flags| !flags.is_empty())
+                || self.ward.as_ref().is_some_and(Ward::lingers),
             message: message.is_some_and(|flags| !flags.is_empty()),
             hung_up: message.is_some_and(|flags| flags.intersects(PollFlags::HUP | PollFlags::RDHUP)),
         })
@@ -146,6 +162,10 @@ impl Guard {
     fn wake_up(&self) -> Option<Instant> {
         match &self.ward {
             None => Some(self.next_start),
+            // Its death is near. If not, less and less often is enough.
+            Some(Ward {
+                closed: Some(closed), ..
+            }) => Some(Instant::now() + (closed.elapsed() / 4).clamp(FIRST_LOOK, LAST_LOOK)),
             Some(ward) if self.launcher.is_some() => Some(ward.since + START_UP),
             Some(_) => None,
         }
@@ -173,15 +193,20 @@ impl Guard {
         };
         match conversation.turn(&mut self.store, hung_up) {
             Heard::Nothing => {}
-            Heard::Closed => ward.conversation = None,
+            Heard::Closed => {
+                ward.conversation = None;
+                ward.closed = Some(Instant::now());
+            }
             Heard::Bye => ward.leaving = true,
             Heard::Ready => {
                 ward.ready = true;
-                log::line(&format!(
-                    "the data plane listens after {} ms; devices kept: {}",
-                    ward.since.elapsed().as_millis(),
-                    self.store.len()
-                ));
+                if ward.is_child() {
+                    log::line(&format!(
+                        "the data plane listens after {} ms; devices kept: {}",
+                        ward.since.elapsed().as_millis(),
+                        self.store.len()
+                    ));
+                }
                 if let Some(mut launcher) = self.launcher.take() {
                     // It may have gone; the data plane ends by itself then, when nobody comes.
                     let _ = launcher.write_all(READY.as_bytes());
@@ -199,7 +224,10 @@ impl Guard {
         if let Some(conversation) = ward.conversation.take() {
             conversation.drain(&mut self.store);
         }
-        let death = ward.bury();
+        let leaving = ward.leaving;
+        let lived = ward.since.elapsed();
+        let (death, remains) = ward.bury();
+        self.remains.extend(remains);
         if self.store.is_empty() {
             if self.launcher.is_some() {
                 return Err(HoldError::NotReady(format!(
@@ -208,7 +236,7 @@ impl Guard {
                     self.config.dirs.log().display()
                 )));
             }
-            let manner = if ward.leaving {
+            let manner = if leaving {
                 "as it said"
             } else {
                 "with nothing kept"
@@ -219,7 +247,7 @@ impl Guard {
         let pause = if death.by_others {
             Duration::ZERO
         } else {
-            self.crashes.count(ward.since.elapsed())
+            self.crashes.count(lived)
         };
         self.next_start = Instant::now() + pause;
         log::line(&format!(

@@ -22,7 +22,7 @@ pub(super) fn open(dirs: &Dirs) -> io::Result<File> {
         .create(true)
         .append(true)
         .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
         .open(path)
 }
 

@@ -1,7 +1,11 @@
 //! A data plane that is guarded: its process and the conversation with it.
+//!
+//! A killed data plane may linger: a thread of it waits in the kernel for I/O on a device of its own, which only the
+//! successor answers. Such threads have a descriptor table of their own (`blockdev::own_table`), so the end of the
+//! conversation says that the table with /dev/fuse is closed, and nothing of the old process can serve any more.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Child;
@@ -23,6 +27,8 @@ pub(super) struct Ward {
     pidfd: OwnedFd,
     /// `None` after the data plane closed its end.
     pub(super) conversation: Option<Conversation>,
+    /// When that was.
+    pub(super) closed: Option<Instant>,
     /// It listens.
     pub(super) ready: bool,
     /// It said that it will end.
@@ -69,13 +75,19 @@ impl Ward {
             child: None,
             pidfd,
             conversation: Some(Conversation::new(socket)),
+            closed: None,
             ready: false,
             leaving: false,
             since: Instant::now(),
         }
     }
 
-    /// Becomes readable when the process is dead with all its threads: its descriptors are closed then.
+    /// This guard started it.
+    pub(super) fn is_child(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Becomes readable when the process is dead with all its threads.
     pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
@@ -86,23 +98,67 @@ impl Ward {
         }
     }
 
-    /// Takes the dead process out of the process table when it is a child; init does it otherwise.
-    pub(super) fn bury(&mut self) -> Death {
-        let Some(child) = &mut self.child else {
-            return Death {
-                text: "died".to_owned(),
-                by_others: self.ready,
-            };
+    /// It said its last word, and what is left of it are threads that wait in the kernel: its first thread is dead.
+    pub(super) fn lingers(&self) -> bool {
+        self.conversation.is_none() && self.leader_state() == Some('Z')
+    }
+
+    /// The state of the process's first thread, as proc(5) has it.
+    fn leader_state(&self) -> Option<char> {
+        let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.pidfd.as_raw_fd())).ok()?;
+        let pid: i32 = info
+            .lines()
+            .find_map(|line| line.strip_prefix("Pid:"))?
+            .trim()
+            .parse()
+            .ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name before it may hold anything.
+        stat.rsplit_once(')')?.1.trim_start().chars().next()
+    }
+
+    /// Takes the dead process out of the process table when it is a child; init does it otherwise. A child that
+    /// lingers is handed back.
+    pub(super) fn bury(self) -> (Death, Option<Remains>) {
+        let unknown = |text: &str| Death {
+            text: text.to_owned(),
+            by_others: self.ready,
         };
-        match child.wait() {
-            Ok(status) => Death {
-                text: format!("ended with {status}"),
-                by_others: self.ready && status.signal() == Some(Signal::KILL.as_raw()),
-            },
-            Err(error) => Death {
-                text: format!("ended, how is unknown: {error}"),
-                by_others: false,
-            },
+        let Some(mut child) = self.child else {
+            return (unknown("died"), None);
+        };
+        match child.try_wait() {
+            Ok(Some(status)) => {
+                let death = Death {
+                    text: format!("ended with {status}"),
+                    by_others: self.ready && status.signal() == Some(Signal::KILL.as_raw()),
+                };
+                (death, None)
+            }
+            Ok(None) => {
+                let pidfd = self.pidfd;
+                let death = unknown("died, but for threads that wait for I/O");
+                (death, Some(Remains { child, pidfd }))
+            }
+            Err(error) => (unknown(&format!("died; its status is unknown: {error}")), None),
         }
+    }
+}
+
+/// A dead child with threads that still wait in the kernel.
+pub(super) struct Remains {
+    child: Child,
+    pidfd: OwnedFd,
+}
+
+impl Remains {
+    /// Becomes readable when it can be taken out of the process table.
+    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Takes it out of the process table; whether that is done.
+    pub(super) fn bury(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 }

@@ -33,11 +33,32 @@ pub(crate) fn run(dirs: &Dirs) -> ExitCode {
         .enable_all()
         .build()
         .unwrap();
-    runtime.block_on(serve(dirs));
-    ExitCode::SUCCESS
+    let end = runtime.block_on(serve(dirs));
+    // With it goes the link.
+    drop(runtime);
+    match end {
+        End::Exit => ExitCode::SUCCESS,
+        End::Linger => linger(),
+    }
 }
 
-async fn serve(dirs: &Dirs) {
+/// How the data plane ends.
+#[derive(Clone, Copy)]
+enum End {
+    Exit,
+    Linger,
+}
+
+/// Ends the first thread only, as the kill of a process does to which a thread belongs that waits in the kernel.
+#[allow(unsafe_code)]
+fn linger() -> ! {
+    std::thread::spawn(|| std::thread::sleep(std::time::Duration::from_secs(600)));
+    // SAFETY: nothing of this thread is used by another one.
+    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    unreachable!("the thread has ended")
+}
+
+async fn serve(dirs: &Dirs) -> End {
     let raw = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
     let link = Link::open(dirs.clone(), std::env::current_exe().unwrap()).unwrap();
     let kept = link.kept().await.unwrap();
@@ -46,14 +67,20 @@ async fn serve(dirs: &Dirs) {
     link.ready().await.unwrap();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        if !converse(stream, dirs, &link, &kept, &raw).await {
-            return;
+        if let Some(end) = converse(stream, dirs, &link, &kept, &raw).await {
+            return end;
         }
     }
 }
 
-/// Carries commands out, one per line; false for the end.
-async fn converse(stream: UnixStream, dirs: &Dirs, link: &Link, kept: &[KeptDevice], raw: &OwnedFd) -> bool {
+/// Carries commands out, one per line.
+async fn converse(
+    stream: UnixStream,
+    dirs: &Dirs,
+    link: &Link,
+    kept: &[KeptDevice],
+    raw: &OwnedFd,
+) -> Option<End> {
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader).lines();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -69,12 +96,13 @@ async fn converse(stream: UnixStream, dirs: &Dirs, link: &Link, kept: &[KeptDevi
                 .release(name)
                 .await
                 .map_or_else(|error| error.to_string(), |()| "ok".to_owned()),
+            ["linger"] => return Some(End::Linger),
             ["garble"] => garble(raw),
             ["bye"] => match link.bye().await {
                 Ok(()) => {
                     let _ = std::fs::remove_file(dirs.socket());
                     writer.write_all(b"ok\n").await.unwrap();
-                    return false;
+                    return Some(End::Exit);
                 }
                 Err(error) => error.to_string(),
             },
@@ -82,7 +110,7 @@ async fn converse(stream: UnixStream, dirs: &Dirs, link: &Link, kept: &[KeptDevi
         };
         writer.write_all(format!("{answer}\n").as_bytes()).await.unwrap();
     }
-    true
+    None
 }
 
 async fn keep(dirs: &Dirs, link: &Link, name: &str, note: &str) -> std::io::Result<()> {

@@ -1,5 +1,7 @@
 //! `hold` and a data plane as processes, killed in every way. This binary is all of them: it starts itself.
 
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
 mod fake;
 mod node;
 mod scenarios;

@@ -9,12 +9,16 @@ use crate::node::{Node, is_closed, kill, memory_kib, signal, wait};
 
 type Scenario = (&'static str, fn());
 
-pub(crate) const ALL: [Scenario; 11] = [
+pub(crate) const ALL: [Scenario; 12] = [
     (
         "a_killed_data_plane_has_a_successor_with_everything",
         killed_data_plane,
     ),
     ("a_killed_hold_is_replaced_and_handed_everything", killed_hold),
+    (
+        "a_data_plane_that_waits_for_its_own_device_has_a_successor",
+        lingering,
+    ),
     ("when_both_are_killed_everything_is_closed", both_killed),
     ("bye_ends_both_but_not_while_a_device_is_kept", bye),
     ("a_first_data_plane_that_crashes_is_reported", first_crash),
@@ -96,6 +100,34 @@ fn killed_hold() {
     node.dataplane_after(Some(pid));
     assert_eq!(node.tell("list"), format!("{EVERYTHING},later-2=note/4096/6"));
     assert_eq!(node.guard_after(None), guard);
+}
+
+fn lingering() {
+    let (node, mut readers) = with_devices();
+    let guard = node.guard_after(None);
+    let old = node.dataplane_after(None);
+    assert!(node.try_tell("linger").is_err());
+    let pid = node.dataplane_after(Some(old));
+    assert_eq!(node.tell("list"), EVERYTHING);
+    // The same for one that is not the guard's child.
+    kill(guard);
+    assert_eq!(node.tell("release nothing"), "ok");
+    let guard = node.guard_after(Some(guard));
+    assert!(node.try_tell("linger").is_err());
+    node.dataplane_after(Some(pid));
+    assert_eq!(node.tell("list"), EVERYTHING);
+    assert_eq!(node.guard_after(None), guard);
+    assert!(!readers.iter_mut().any(is_closed));
+    for old in [old, pid] {
+        assert!(is_there(old), "it did not linger");
+        kill(old);
+        wait("the old process to be reaped", || !is_there(old));
+    }
+}
+
+/// The process is in the process table, dead or alive.
+fn is_there(pid: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
 }
 
 fn both_killed() {

@@ -133,10 +133,11 @@ impl Actor {
                 done,
             } => {
                 self.leaving = false;
+                let is_new = !self.entries.contains_key(&name);
                 let kept = self.keep(&name, Entry { blob, descriptors }).await;
-                let succeeded = kept.is_ok();
-                if done.send(kept.map_err(io::Error::from)).is_err() && succeeded {
-                    // The caller went away and does not know of it.
+                let unwanted = is_new && kept.is_ok();
+                if done.send(kept.map_err(io::Error::from)).is_err() && unwanted {
+                    // The caller went away and does not know that it is kept. What fails here is tried again later.
                     let _ = self.release(&name).await;
                 }
             }
