@@ -296,7 +296,7 @@ impl Connection {
             .filter(|target| match value {
                 "All" => own.is_none_or(|own| *own == target.name),
                 "" => own.is_some_and(|own| *own == target.name),
-                name => target.name.as_str() == name,
+                name => target.name.as_str().eq_ignore_ascii_case(name),
             })
             .map(|target| (target.name.clone(), addresses.clone()))
             .collect()

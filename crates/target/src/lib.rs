@@ -31,6 +31,7 @@ mod disk;
 mod error;
 mod execute;
 pub mod faults;
+mod handle;
 mod job;
 mod login;
 mod lun;
@@ -44,5 +45,5 @@ mod workers;
 
 pub use config::{ChapConfig, Limits, LunConfig, ServerConfig, TargetConfig};
 pub use error::{ConfigError, DiskError, LunError, StartError, StopError};
+pub use handle::{LunInfo, SessionInfo, TargetHandle};
 pub use server::{Server, ServerBuilder};
-pub use target::{LunInfo, SessionInfo, TargetHandle};

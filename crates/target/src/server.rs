@@ -5,8 +5,9 @@ use crate::config::{ChapConfig, Limits, ServerConfig, TargetConfig};
 use crate::connection;
 use crate::error::{ConfigError, StartError, StopError};
 use crate::faults::{FaultState, Faults};
+use crate::handle::TargetHandle;
 use crate::sync::{lock, write};
-use crate::target::{Target, TargetHandle};
+use crate::target::Target;
 use crate::workers::Workers;
 use longshore_iscsi::chap::ChapCredentials;
 use longshore_iscsi::pdu::Tsih;
@@ -44,7 +45,7 @@ impl Shared {
     pub(crate) fn target(&self, name: &str) -> Option<Arc<Target>> {
         self.targets
             .iter()
-            .find(|target| target.name.as_str() == name)
+            .find(|target| target.name.as_str().eq_ignore_ascii_case(name))
             .cloned()
     }
 

@@ -127,7 +127,7 @@ impl Cdb {
         }
     }
 
-    /// UNMAP with a parameter list of this length (see [`crate::unmap::UnmapList`]).
+    /// UNMAP with a parameter list of this length (see [`crate::unmap::emit`]).
     #[must_use]
     pub const fn unmap(parameter_list_length: u16) -> Cdb {
         Cdb::Unmap {

@@ -141,6 +141,13 @@ impl Cdb {
             }
             Cdb::Reserve6 => new(op::RESERVE_6),
             Cdb::Release6 => new(op::RELEASE_6),
+            ref other => other.report_and_reserve_bytes(),
+        }
+    }
+
+    /// The commands of SPC-5 that report on the target and that reserve.
+    fn report_and_reserve_bytes(&self) -> CdbBytes {
+        match *self {
             Cdb::ReportLuns {
                 select_report,
                 allocation_length,
@@ -270,7 +277,7 @@ impl Cdb {
                 .put(2, lba.to_be_bytes())
                 .put(13, [blocks]),
             Cdb::ReadCapacity16 { allocation_length } => read_capacity_16(allocation_length),
-            _ => unreachable!("to_bytes handles the commands of SPC-5 before it comes here"),
+            _ => unreachable!("the commands of SPC-5 are dealt with before it comes here"),
         }
     }
 }
