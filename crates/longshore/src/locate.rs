@@ -41,7 +41,7 @@ fn by_url(word: &str, views: &[VolumeView]) -> Result<VolumeId, CliError> {
     let url: IscsiUrl = word
         .parse()
         .map_err(|error: String| CliError::new(ExitCode::Usage, error))?;
-    let lun = LunKey::iscsi(&url.iqn.to_string(), url.lun);
+    let lun = LunKey::iscsi(url.iqn.as_ref(), url.lun);
     let matching: Vec<&VolumeId> = views
         .iter()
         .filter(|view| view.lun == lun)

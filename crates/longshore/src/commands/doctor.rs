@@ -1,6 +1,7 @@
 //! `longshore doctor`: what this host has, which data path that gives, and what is missing by name.
 
 use clap::Args;
+use longshore_dataplane::DataplaneClient;
 
 use crate::app::App;
 use crate::doctor::{Finding, HostRoot, examine};
@@ -17,6 +18,7 @@ impl Doctor {
     pub(crate) fn run(self, app: &mut App<'_>) -> Result<ExitCode, CliError> {
         let mut report = examine(&HostRoot::this(), &app.dirs.state_dir, &app.dirs.run_dir);
         report.findings.push(initiator(&Store::new(&app.dirs.state_dir)));
+        report.findings.extend(data_plane(app));
         app.result(&report)?;
         Ok(if report.data_path.is_some() {
             ExitCode::Success
@@ -24,6 +26,49 @@ impl Doctor {
             ExitCode::Host
         })
     }
+}
+
+/// What the data plane could set up for itself, if one runs. Starts nothing.
+fn data_plane(app: &App<'_>) -> Vec<Finding> {
+    let subject = "data plane";
+    let asked = match DataplaneClient::connect_existing(&app.dirs, app.deadline) {
+        Ok(None) => {
+            return vec![Finding::note(
+                subject,
+                "does not run; it starts with the first volume",
+            )];
+        }
+        Ok(Some(mut client)) => client.host(app.deadline),
+        Err(error) => Err(error),
+    };
+    let report = match asked {
+        Ok(report) => report,
+        Err(error) => {
+            let remedy = "look at dataplane.log in the run directory";
+            return vec![Finding::warning(subject, error.to_string(), remedy)];
+        }
+    };
+    let mut findings = vec![Finding::ok(
+        subject,
+        format!("runs as process {} ({})", report.pid, report.software),
+    )];
+    if report.hold_pid.is_none() {
+        let found = "is not connected: if the data plane dies now, I/O fails instead of pausing";
+        findings.push(Finding::warning(
+            "hold",
+            found,
+            "take the volumes down and up again when you can",
+        ));
+    }
+    findings.extend(report.facts.into_iter().map(|fact| {
+        let subject = format!("data plane: {}", fact.name);
+        if fact.ok {
+            Finding::ok(&subject, fact.detail)
+        } else {
+            Finding::note(&subject, fact.detail)
+        }
+    }));
+    findings
 }
 
 fn initiator(store: &Store) -> Finding {

@@ -22,11 +22,41 @@ impl Snapshot {
     }
 }
 
+/// A block device that the demo used: its node, and the number that tells this use from any later one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct UsedDevice {
+    path: String,
+    /// `/sys/block/…/diskseq`; Linux 5.15 and later.
+    sequence: Option<String>,
+}
+
+impl UsedDevice {
+    /// The device as it is now.
+    pub(super) fn look(path: &str) -> Self {
+        let name = path.trim_start_matches("/dev/");
+        let sequence = std::fs::read_to_string(format!("/sys/block/{name}/diskseq")).ok();
+        Self {
+            path: path.to_owned(),
+            sequence: sequence.map(|text| text.trim().to_owned()),
+        }
+    }
+}
+
 /// What is new since `before` and is the demo's: it names its directory, or it is a device that it used.
-pub(super) fn left_over(before: &Snapshot, dir: &Path, devices: &[String], port: Option<u16>) -> Vec<String> {
+pub(super) fn left_over(
+    before: &Snapshot,
+    dir: &Path,
+    devices: &[UsedDevice],
+    port: Option<u16>,
+) -> Vec<String> {
     let name = dir.display().to_string();
+    // A loop device that somebody else took since is not ours any more.
+    let ours: Vec<&UsedDevice> = devices
+        .iter()
+        .filter(|device| UsedDevice::look(&device.path) == **device)
+        .collect();
     let is_ours =
-        |line: &&String| line.contains(&name) || devices.iter().any(|device| mentions(line, device));
+        |line: &&String| line.contains(&name) || ours.iter().any(|device| mentions(line, &device.path));
     let now = Snapshot::take();
     let mut left: Vec<String> = Vec::new();
     left.extend(

@@ -16,7 +16,7 @@ use crate::shutdown::Shutdown;
 
 use super::Stop;
 use super::child::{self, Done};
-use super::left::{Snapshot, left_over};
+use super::left::{Snapshot, UsedDevice, left_over};
 
 /// How long the target may take to listen.
 const TARGET_START: Duration = Duration::from_secs(30);
@@ -37,7 +37,7 @@ pub(super) struct Stage<'s> {
     /// The Pod may be up.
     pub(super) pod: Option<PathBuf>,
     /// Devices that were seen in use.
-    pub(super) devices: Vec<String>,
+    pub(super) devices: Vec<UsedDevice>,
 }
 
 impl<'s> Stage<'s> {

@@ -12,7 +12,7 @@ use crate::doctor::{HostRoot, examine};
 use crate::exit::{CliError, ExitCode};
 
 use super::Stop;
-use super::left::connections;
+use super::left::{UsedDevice, connections};
 use super::stage::{Stage, write};
 
 /// The Pod, as it stands in examples/.
@@ -153,7 +153,7 @@ fn bring_up(stage: &mut Stage<'_>, pod: &Path, app: &mut App<'_>) -> Result<(), 
     for volume in listed["volumes"].as_array().into_iter().flatten() {
         stage
             .devices
-            .extend(volume["device"]["path"].as_str().map(str::to_owned));
+            .extend(volume["device"]["path"].as_str().map(UsedDevice::look));
     }
     let sessions = stage.port().map_or(0, connections);
     say(

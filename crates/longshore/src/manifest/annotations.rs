@@ -78,12 +78,11 @@ pub(crate) fn read(
         let Some(value) = text(&entry.value, &path, problems) else {
             continue;
         };
-        let matching = volumes
+        let mut matching = volumes
             .iter_mut()
             .filter(|entry| volume.is_none_or(|name| entry.name == name));
-        let outcome = matching
-            .map(|entry| apply(setting, volume.is_some(), value, &mut entry.annotations))
-            .collect::<Result<(), String>>();
+        let outcome =
+            matching.try_for_each(|entry| apply(setting, volume.is_some(), value, &mut entry.annotations));
         if let Err(problem) = outcome {
             problems.error(entry.value.at, &path, problem);
         }
