@@ -65,6 +65,17 @@ fn wwids_differ_per_lun_and_stay_over_restarts_and_moves() {
 }
 
 #[test]
+fn names_are_served_in_their_normal_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = one_disk(&dir.path().join("d.img"));
+    config.name = TARGET.to_uppercase();
+    let server = serve(config);
+    assert_eq!(server.target(&TARGET.to_uppercase()).unwrap().luns().len(), 1);
+    Login::new("a").connect(server.local_addr()).settle(0).logout();
+    stop(server);
+}
+
+#[test]
 fn a_copied_sidecar_never_gives_two_luns_one_wwid() {
     let dir = tempfile::tempdir().unwrap();
     let (original, copy) = (dir.path().join("a.img"), dir.path().join("b.img"));
