@@ -8,11 +8,14 @@ use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
+use crate::exporter::ExportError;
 use crate::fuse::Negotiated;
+use crate::fuse_loop;
 
 /// Everything besides the descriptors that a successor needs to serve a device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +75,41 @@ impl Kept {
             file,
             loop_device,
         })
+    }
+}
+
+impl Kept {
+    /// Gives the device up without serving it: what the kernel holds back for it fails. Only when nobody uses it.
+    ///
+    /// # Errors
+    /// [`ExportError::Busy`] and others; the device comes back then, unless it was given up half-way.
+    pub async fn give_up<D: DescriptorStore>(
+        self,
+        store: &D,
+        deadline: Instant,
+    ) -> Result<(), (Option<Box<Self>>, ExportError)> {
+        match fuse_loop::claim(&self.record, deadline).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let device = format!("/dev/loop{}", self.record.loop_number);
+                return Err((Some(Box::new(self)), ExportError::Busy { device }));
+            }
+            Err(error) => return Err((Some(Box::new(self)), error)),
+        }
+        if let Err(error) = store.release(&self.record.name).await {
+            return Err((Some(Box::new(self)), ExportError::Store(error)));
+        }
+        let Self {
+            record,
+            fuse,
+            file,
+            loop_device,
+        } = self;
+        // The last descriptor of /dev/fuse: from here on nothing waits, and the rest can be closed.
+        drop(fuse);
+        fuse_loop::dispose(&record, file, loop_device, deadline)
+            .await
+            .map_err(|error| (None, error))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Devices served inside the test's own process: data, sizes, faults, ends. Needs root, FUSE and loop devices.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::io::{Read, Seek, SeekFrom, Write};

@@ -11,11 +11,13 @@ pub mod client;
 pub mod dirs;
 pub mod hold;
 pub mod proto;
+mod server;
 mod spawn;
 mod wire;
 
 pub use client::DataplaneClient;
 pub use dirs::Dirs;
+pub use server::{Config, RunError, run};
 
 /// A point in time until which a caller is willing to wait.
 pub type Deadline = std::time::Instant;

@@ -391,3 +391,43 @@ impl Device {
         }
     }
 }
+
+/// Whether nobody uses the device of a record: an exclusive open succeeds, or the device is not ours any more.
+pub(crate) async fn claim(record: &Record, deadline: Instant) -> Result<bool, ExportError> {
+    let (number, marker) = (record.loop_number, format!("{MARKER}{}", record.name));
+    let helper = Helper::start("claim loop device", Vec::new(), move |_| {
+        match loopdev::claim(number, &marker) {
+            Ok(claimed) => Ok((claimed.is_some(), Vec::new())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((true, Vec::new())),
+            Err(error) => Err(error),
+        }
+    });
+    let done = async { helper?.finish(deadline).await };
+    let (free, _) = done
+        .await
+        .map_err(|source| host("claim the loop device", source))?;
+    Ok(free)
+}
+
+/// Closes the last descriptors of a device whose connection is closed, and waits until the kernel has ended it.
+pub(crate) async fn dispose(
+    record: &Record,
+    file: OwnedFd,
+    loop_device: OwnedFd,
+    deadline: Instant,
+) -> Result<(), ExportError> {
+    let deadline = deadline.max(Instant::now() + KERNEL);
+    let (number, marker) = (record.loop_number, format!("{MARKER}{}", record.name));
+    let helper = Helper::start("clear loop device", vec![loop_device, file], move |given| {
+        drop(given);
+        Ok((loopdev::wait_gone(number, &marker, deadline)?, Vec::new()))
+    });
+    let done = async { helper?.finish(deadline + KERNEL).await };
+    match done.await {
+        Ok((true, _)) => Ok(()),
+        Ok((false, _)) => Err(ExportError::Busy {
+            device: loopdev::path(number).display().to_string(),
+        }),
+        Err(source) => Err(host("clear the loop device", source)),
+    }
+}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use device::{Device, DeviceStats};
+pub(crate) use device::{claim, dispose};
 
 use crate::descriptors::{DescriptorStore, Kept, Record};
 use crate::exporter::{ExportError, ExportOptions, Exporter};

@@ -41,6 +41,7 @@ impl DataplaneClient {
                 Ok(client) => Ok(Some(client)),
                 // It ended between our connect and its accept: the same as not being there.
                 Err(ClientError::Disconnected { .. }) => Ok(None),
+                Err(error) if error.kind() == ErrorKind::ShuttingDown => Ok(None),
                 Err(error) => Err(error),
             },
             Err(error) if stream::is_absent(&error) => Ok(None),

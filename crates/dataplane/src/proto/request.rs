@@ -75,6 +75,9 @@ pub enum Request {
     Host,
     /// Ends the data plane now. Refused as long as devices exist.
     Shutdown,
+    /// Known only to a newer version; never sent.
+    #[serde(skip)]
+    Unknown,
 }
 
 /// A LUN that is to become a block device.
