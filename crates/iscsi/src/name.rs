@@ -1,20 +1,26 @@
 //! iSCSI names: the iqn, eui and naa grammars (RFC 7143 §4.2.7) and their normal form (RFC 3722).
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 /// Longest name, in bytes.
 pub const MAX_NAME_LEN: usize = 223;
 
-/// The name of an initiator or a target, checked and in normal form.
+/// The name of an initiator or a target, checked, in the spelling in which it was given.
 ///
-/// Normal form: ASCII letters are lower case, as RFC 3722 folds them; names that differ only in case are the same name.
+/// Names that differ only in case are the same name (RFC 3722 folds ASCII letters to lower case), so they are compared,
+/// ordered and hashed in normal form. What goes on the wire and to the user keeps its capitals all the same: RFC 7143
+/// §4.2.7 wants the normal form there, but arrays exist that have names with capitals and compare them byte by byte.
+/// Keys that are made of a name's text take [`IscsiName::normalized`].
+///
 /// Names outside ASCII are refused: their normal form needs Unicode tables, and no array is known to use one.
 /// Of ASCII, RFC 3722 leaves letters, digits, `-`, `.` and `:`. One more is taken, `_` behind the colon of an iqn,
 /// because arrays and their administrators use it.
 ///
 /// A name is never a path: it holds no `/`, no white space and no control characters, and starts with its type.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug)]
 pub struct IscsiName(String);
 
 /// Which of the three grammars a name follows.
@@ -54,28 +60,65 @@ impl fmt::Display for Place {
 }
 
 impl IscsiName {
-    /// The name in normal form.
+    /// The name as it was given: for the wire and for people.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
+    /// The name in normal form: for keys, file names, hashes.
+    pub fn normalized(&self) -> String {
+        self.0.to_ascii_lowercase()
+    }
+
     /// The grammar that the name follows.
     pub fn name_type(&self) -> NameType {
-        match &self.0.as_bytes()[..3] {
-            b"iqn" => NameType::Iqn,
-            b"eui" => NameType::Eui,
+        match self.0.as_bytes()[0].to_ascii_lowercase() {
+            b'i' => NameType::Iqn,
+            b'e' => NameType::Eui,
             _ => NameType::Naa,
         }
+    }
+
+    /// The bytes of the normal form.
+    fn normal_bytes(&self) -> impl Iterator<Item = u8> + '_ {
+        self.0.bytes().map(|byte| byte.to_ascii_lowercase())
+    }
+}
+
+impl PartialEq for IscsiName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl Eq for IscsiName {}
+
+impl Hash for IscsiName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.normal_bytes().for_each(|byte| state.write_u8(byte));
+        state.write_u8(0xff);
+    }
+}
+
+impl Ord for IscsiName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.normal_bytes().cmp(other.normal_bytes())
+    }
+}
+
+impl PartialOrd for IscsiName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl FromStr for IscsiName {
     type Err = NameError;
 
-    /// Checks the grammar and brings the name into normal form. White space around it is not taken away.
+    /// Checks the grammar and keeps the spelling. White space around it is not taken away.
     fn from_str(text: &str) -> Result<Self, NameError> {
         check(text).map_err(|broken| broken.in_text(text))?;
-        Ok(Self(text.to_ascii_lowercase()))
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -241,9 +284,25 @@ mod tests {
         ];
         for (text, normal, name_type) in cases {
             let name: IscsiName = text.parse().unwrap();
-            assert_eq!((name.as_str(), name.name_type()), (normal, name_type));
+            assert_eq!((name.as_str(), name.name_type()), (text, name_type));
+            assert_eq!((name.to_string(), name.normalized()), (text.into(), normal.into()));
             assert_eq!(normal.parse(), Ok(name));
         }
+    }
+
+    #[test]
+    fn spellings_of_one_name_are_one_key() {
+        let name = |text: &str| text.parse::<IscsiName>().unwrap();
+        let (given, normal) = (
+            name("iqn.2000-01.com.Example:NAS.Target-1"),
+            name("iqn.2000-01.com.example:nas.target-1"),
+        );
+        let other = name("iqn.2000-01.com.example:nas.target-2");
+        assert_eq!(given, normal);
+        assert_eq!(given.cmp(&normal), Ordering::Equal);
+        assert!(given < other);
+        let keys = std::collections::HashSet::from([given]);
+        assert!(keys.contains(&normal) && !keys.contains(&other));
     }
 
     /// The text, the place of the error counted from 1, and the character there.

@@ -119,7 +119,7 @@ impl Setup {
 impl Authority for Setup {
     fn admit(&self, request: &AccessRequest<'_>) -> Access {
         match request.target_name {
-            Some(target) if target.as_str() != TARGET_NAME => Access::Refused(AccessRefusal::UnknownTarget),
+            Some(target) if *target != name(TARGET_NAME) => Access::Refused(AccessRefusal::UnknownTarget),
             _ => self.access.clone(),
         }
     }
