@@ -118,13 +118,11 @@ impl Model {
                 volume,
                 target,
                 read_only,
-            } => {
-                if succeeded {
-                    if let Some((owner, _)) = self.published.get(&target) {
-                        assert_eq!(*owner, volume, "two volumes at one directory");
-                    }
-                    self.published.insert(target, (volume, read_only));
+            } if succeeded => {
+                if let Some((owner, _)) = self.published.get(&target) {
+                    assert_eq!(*owner, volume, "two volumes at one directory");
                 }
+                self.published.insert(target, (volume, read_only));
             }
             Op::Umount { target } | Op::Unpublish { target, .. } if succeeded || crashed => {
                 let by_owner = match op {
