@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Completions(commands::completions::Completions),
     Man(commands::man::Man),
     Version(commands::version::Version),
+    Dataplane(commands::processes::Dataplane),
+    Hold(commands::processes::Hold),
 }
 
 /// The command line with the exit codes in its help.

@@ -33,7 +33,7 @@ use std::process::ExitCode as Process;
 use clap::FromArgMatches;
 
 use app::App;
-use cli::Cli;
+use cli::{Cli, Command};
 use exit::{CliError, ExitCode};
 use output::{Format, Output};
 
@@ -50,7 +50,10 @@ fn main() -> Process {
 }
 
 fn run(cli: Cli) -> ExitCode {
-    logging::start(cli.global.verbose);
+    // The processes of the data plane log for themselves.
+    if !matches!(cli.command, Command::Dataplane(_) | Command::Hold(_)) {
+        logging::start(cli.global.verbose);
+    }
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     let colour = err.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let output = Output {

@@ -51,7 +51,7 @@ fn initiator(identity: Option<&Identity>) -> Result<InitiatorIdentity, CliError>
 }
 
 /// This program, from which the data plane is started; also when its file was replaced meanwhile.
-fn own_program() -> PathBuf {
+pub(crate) fn own_program() -> PathBuf {
     std::env::current_exe()
         .ok()
         .filter(|path| path.exists())

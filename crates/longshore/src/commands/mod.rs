@@ -12,6 +12,7 @@ pub(crate) mod initiator;
 pub(crate) mod ls;
 pub(crate) mod man;
 pub(crate) mod mount;
+pub(crate) mod processes;
 pub(crate) mod show;
 pub(crate) mod target;
 pub(crate) mod umount;
@@ -45,6 +46,8 @@ pub(crate) fn run(command: Command, app: &mut App<'_>) -> Result<ExitCode, CliEr
         Command::Completions(command) => command.run(app),
         Command::Man(command) => command.run(app),
         Command::Version(command) => command.run(app),
+        Command::Dataplane(command) => command.run(app.dirs.clone()),
+        Command::Hold(command) => command.run(app.dirs.clone()),
     }
 }
 
