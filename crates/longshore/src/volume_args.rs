@@ -11,8 +11,7 @@ use crate::url::IscsiUrl;
 /// A LUN and how to log in to its target.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct VolumeArgs {
-    /// The LUN: iscsi://[USER@]PORTAL[:PORT]/IQN/LUN
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", help = "The LUN: iscsi://[USER@]PORTAL[:PORT]/IQN/LUN")]
     pub(crate) url: IscsiUrl,
     /// Another portal of the same target; may be repeated
     #[arg(long = "portal", value_name = "PORTAL[:PORT]")]

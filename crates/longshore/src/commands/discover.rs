@@ -18,8 +18,10 @@ use crate::output::{Render, Table};
 /// Ask a portal which targets it offers to this node
 #[derive(Debug, Args)]
 pub(crate) struct Discover {
-    /// Host name, IPv4 or [IPv6], with or without a port
-    #[arg(value_name = "PORTAL[:PORT]")]
+    #[arg(
+        value_name = "PORTAL[:PORT]",
+        help = "Host name, IPv4 or [IPv6], with or without a port"
+    )]
     portal: Portal,
     /// The network interface or source address to bind to
     #[arg(long, value_name = "NAME")]

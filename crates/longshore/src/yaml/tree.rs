@@ -420,7 +420,7 @@ mod tests {
     fn a_billion_laughs_stops_at_the_bound() {
         // With text and without: each has a bound of its own.
         for leaf in ["xxxxxxxxxxxxxxxxxxxx", "[]"] {
-            let leaves = vec![leaf; 10].join(", ");
+            let leaves = [leaf; 10].join(", ");
             let mut text = format!("a0: &a0 [{leaves}]\n");
             for level in 1..7 {
                 let refs = vec![format!("*a{}", level - 1); 10].join(", ");

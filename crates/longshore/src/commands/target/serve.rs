@@ -34,8 +34,12 @@ pub(super) struct Serve {
     /// The target's name
     #[arg(long, value_name = "IQN", required_unless_present = "config")]
     iqn: Option<String>,
-    /// A LUN: NUMBER=PATH[,size=SIZE][,ro][,block=BYTES][,wwid=WWID]; may be repeated
-    #[arg(long = "lun", value_name = "LUN", value_parser = lun::parse)]
+    #[arg(
+        long = "lun",
+        value_name = "LUN",
+        value_parser = lun::parse,
+        help = "A LUN: NUMBER=PATH[,size=SIZE][,ro][,block=BYTES][,wwid=WWID]; may be repeated"
+    )]
     luns: Vec<LunConfig>,
     /// Admit only this initiator; may be repeated
     #[arg(long = "initiator", value_name = "NAME")]
