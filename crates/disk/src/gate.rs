@@ -16,12 +16,13 @@
 //! mount: [`FormatRecord::Done`]. A kill between the two leaves a device that is blank (formatting may be repeated:
 //! nothing was ever stored), or one that holds a file system with the recorded UUID (use it), or an unfinished mkfs (refused, and
 //! said so). Once `Done`, no blank-looking device is ever formatted again (F2). A tool that runs when we are killed
-//! goes on to its end.
+//! goes on to its end, and so does one that is late (see [`crate::tools`]).
 
 mod refusal;
 
 pub use refusal::Refusal;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -322,20 +323,22 @@ fn attempt(request: &FormatRequest<'_>, tools: &Tools, deadline: Instant) -> Res
         label: request.label,
         block_size_bytes,
     };
+    // Everything that takes time happens under the claim, so that nothing but the tool's start lies after it.
+    let words = mkfs::words(tools, request.device, &plan, deadline)?;
     // mkfs takes its own O_EXCL (see the module's text).
     drop(device);
-    Ok(make(permission, request.device, &plan, tools, deadline)?)
+    Ok(make(permission, request.fs_type, &words, tools, deadline)?)
 }
 
 /// Uses the permission up.
 fn make(
     _: Permission,
-    device: &Path,
-    plan: &mkfs::Plan<'_>,
+    fs_type: FsType,
+    words: &[OsString],
     tools: &Tools,
     deadline: Instant,
 ) -> Result<(), ToolError> {
-    mkfs::run(tools, device, plan, deadline)
+    tools.run_ok(mkfs::tool(fs_type), words, deadline).map(drop)
 }
 
 fn gather(path: &Path, deadline: Instant) -> Result<(Arc<Device>, Evidence), FormatError> {

@@ -31,7 +31,8 @@ pub enum Grown {
     },
 }
 
-/// Growing failed; the file system is as it was, or partly grown, which is sound in all three types.
+/// Growing failed; the file system is as it was, or partly grown, which is sound in all three types, or the tool still
+/// works on it ([`crate::tools::Fate::GoesOn`]).
 #[derive(Debug, thiserror::Error)]
 pub enum GrowError {
     /// The mount point cannot be asked for its size.

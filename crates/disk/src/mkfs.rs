@@ -1,6 +1,7 @@
 //! The arguments of mkfs: what a Linux 5.10 mounts, never forced, no discards. Called by the gate only.
 //!
-//! - **Never forced**: no `-f`, no `-F`; each tool makes its own checks once more, and takes its own O_EXCL.
+//! - **Never forced**: no `-f`, no `-F`; each tool takes its own O_EXCL, and mkfs.xfs and mkfs.btrfs look for a known
+//!   signature once more. mkfs.ext4 does that at a terminal only, so the gate's own proof is all that stands before it.
 //! - **Features** are listed, not left to the tool's defaults, which differ between releases: ext4 without
 //!   `orphan_file` (Linux 5.15) and `metadata_csum_seed`; xfs without `nrext64` (5.19), `bigtime` and
 //!   `inobtcount` (experimental in 5.10), `exchange` (6.10) and `parent` (6.12); btrfs without `block-group-tree` (6.1).
@@ -48,8 +49,13 @@ pub(crate) const fn tool(fs_type: FsType) -> Tool {
 const EXT4_FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,\
                              sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 
-/// Runs mkfs. The caller holds the permission of the gate.
-pub(crate) fn run(tools: &Tools, device: &Path, plan: &Plan<'_>, deadline: Instant) -> Result<(), ToolError> {
+/// The words that mkfs is given. Asks the tool what it knows, so call it while the device is still claimed.
+pub(crate) fn words(
+    tools: &Tools,
+    device: &Path,
+    plan: &Plan<'_>,
+    deadline: Instant,
+) -> Result<Vec<OsString>, ToolError> {
     let uuid = plan.uuid.to_string();
     let mut words = match plan.fs_type {
         FsType::Ext4 => ext4(&uuid),
@@ -60,7 +66,7 @@ pub(crate) fn run(tools: &Tools, device: &Path, plan: &Plan<'_>, deadline: Insta
         words.extend(arguments(["-L", plan.label]));
     }
     words.push(device.as_os_str().to_owned());
-    tools.run_ok(tool(plan.fs_type), &words, deadline).map(drop)
+    Ok(words)
 }
 
 /// What to make.
@@ -148,7 +154,7 @@ fn btrfs(uuid: &str, known: &str) -> Vec<OsString> {
 
 /// `mkfs.xfs version 6.1.0`.
 fn xfs_version(tools: &Tools, deadline: Instant) -> Result<(u32, u32), ToolError> {
-    let output = tools.run_ok(Tool::MkfsXfs, &arguments(["-V"]), deadline)?;
+    let output = tools.ask(Tool::MkfsXfs, &arguments(["-V"]), deadline)?;
     parse_version(&output.text).ok_or_else(|| ToolError::Failed {
         tool: Tool::MkfsXfs.name(),
         how: "its version is unknown".to_owned(),
@@ -166,7 +172,7 @@ fn parse_version(text: &str) -> Option<(u32, u32)> {
 
 fn btrfs_features(tools: &Tools, deadline: Instant) -> Result<String, ToolError> {
     Ok(tools
-        .run(Tool::MkfsBtrfs, &arguments(["-O", "list-all"]), deadline)?
+        .ask(Tool::MkfsBtrfs, &arguments(["-O", "list-all"]), deadline)?
         .text)
 }
 

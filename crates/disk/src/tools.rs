@@ -1,32 +1,37 @@
 //! The only module that runs external commands.
 //!
 //! Each runs in a process group of its own, with an environment of PATH, LC_ALL and HOME only, no input, its output
-//! captured in memory that outlives us (a tool must not die of SIGPIPE half-way when we are killed), and a deadline
-//! after which the whole group is killed and reaped. Nothing secret is ever given to a tool.
+//! captured in memory that outlives us (a tool must not die of SIGPIPE half-way when we are killed), and a deadline.
+//! Nothing secret is ever given to a tool.
+//!
+//! # At the deadline
+//!
+//! A tool that only tells something is killed with its whole group, and reaped. One that writes to a file system or
+//! makes one is left to its end: a resize2fs or an e2fsck that is killed half-way leaves a damaged file system, a mkfs
+//! leaves one that is refused from then on, and a check that takes longer than one caller waits would never be done.
+//! The caller gets [`Fate::GoesOn`]. Until the tool ends it holds the device exclusively, so that nobody else
+//! formats, checks, mounts or detaches it; a later call meets its result.
+
+mod watch;
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::MemfdFlags;
-use rustix::process::{Pid, PidfdFlags, Signal};
 
 /// The most bytes of output that are kept.
 const MAX_KEPT: usize = 16 << 10;
-/// A tool that writes more than this is killed.
+/// A tool that says more than this is killed, or, when it writes to a device, only its last words are kept.
 const MAX_OUTPUT_BYTES: u64 = 8 << 20;
 /// How long, and how often, a device that is in use is tried again.
 pub(crate) const BUSY_PATIENCE: Duration = Duration::from_millis(500);
 pub(crate) const BUSY_PAUSE: Duration = Duration::from_millis(25);
-/// How long a killed tool is waited for.
-const KILL_GRACE: Duration = Duration::from_secs(2);
 
 /// The external commands that are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,17 +100,17 @@ pub enum ToolError {
         /// Why.
         source: io::Error,
     },
-    /// It was killed at the deadline.
-    #[error("{tool} was not done before the deadline and was killed{stuck}; it said: {output}")]
+    /// It was not done at the deadline.
+    #[error("{tool} was not done before the deadline and {fate}; it said: {output}")]
     Deadline {
         /// Its name.
         tool: &'static str,
-        /// Whether it is stuck in the kernel, or nothing.
-        stuck: &'static str,
+        /// What became of it.
+        fate: Fate,
         /// What it said.
         output: String,
     },
-    /// It wrote without end.
+    /// It wrote to its output without end.
     #[error("{tool} wrote more than {MAX_OUTPUT_BYTES} bytes and was killed")]
     TooMuchOutput {
         /// Its name.
@@ -121,6 +126,43 @@ pub enum ToolError {
         /// What it said.
         output: String,
     },
+}
+
+/// What became of a tool that was not done at its deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It was killed and is gone.
+    Killed,
+    /// It was killed, but the kernel does not let it go.
+    Stuck,
+    /// It writes, so it was left to its end.
+    GoesOn {
+        /// Its process.
+        pid: u32,
+    },
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Killed => f.write_str("was killed"),
+            Self::Stuck => f.write_str("was killed, but is stuck in the kernel: the device does not answer"),
+            Self::GoesOn { pid } => write!(
+                f,
+                "goes on as process {pid}, because a file system is damaged when it is stopped half-way; the device stays \
+                 in use until then; repeat the call later"
+            ),
+        }
+    }
+}
+
+/// What a tool does, and so what becomes of it when it is late or says too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    /// It only tells something: it is killed.
+    Tell,
+    /// It writes to a device: it is never killed.
+    Write,
 }
 
 /// What a tool answered.
@@ -177,11 +219,21 @@ impl Tools {
             })
     }
 
-    /// Runs a tool to its end, whatever its exit status.
-    pub(crate) fn run(
+    /// Asks a tool something that writes nowhere; any exit status is an answer. Killed at the deadline.
+    pub(crate) fn ask(
         &self,
         tool: Tool,
         arguments: &[OsString],
+        deadline: Instant,
+    ) -> Result<Output, ToolError> {
+        self.run(tool, arguments, Task::Tell, deadline)
+    }
+
+    fn run(
+        &self,
+        tool: Tool,
+        arguments: &[OsString],
+        task: Task,
         deadline: Instant,
     ) -> Result<Output, ToolError> {
         let program = self.find(tool)?;
@@ -205,8 +257,8 @@ impl Tools {
             .stdout(output.try_clone().map_err(failed)?)
             .stderr(output.try_clone().map_err(failed)?)
             .process_group(0);
-        let mut child = command.spawn().map_err(failed)?;
-        let status = wait(tool, &mut child, &output, deadline)?;
+        let child = command.spawn().map_err(failed)?;
+        let status = watch::wait(tool, task, child, &output, deadline)?;
         let how = match (status.code(), status.signal()) {
             (Some(code), _) => format!("exit status {code}"),
             (None, signal) => format!("killed by signal {}", signal.unwrap_or(0)),
@@ -214,11 +266,12 @@ impl Tools {
         Ok(Output {
             code: status.code(),
             how,
-            text: last_words(&output).map_err(failed)?,
+            text: watch::last_words(&output).map_err(failed)?,
         })
     }
 
-    /// [`Self::run`], repeated for up to half a second while the tool says that the device is in use.
+    /// Runs a tool that writes, whatever its exit status; repeated for up to half a second while it says that the device is
+    /// in use. Left to its end at the deadline.
     ///
     /// An exclusive open of ours that was just closed may live a moment longer: a child process that another thread
     /// starts at that time has a copy of every descriptor until its exec.
@@ -230,7 +283,7 @@ impl Tools {
     ) -> Result<Output, ToolError> {
         let until = deadline.min(Instant::now() + BUSY_PATIENCE);
         loop {
-            let output = self.run(tool, arguments, deadline)?;
+            let output = self.run(tool, arguments, Task::Write, deadline)?;
             if output.code == Some(0) || !says_busy(&output.text) || Instant::now() >= until {
                 return Ok(output);
             }
@@ -238,14 +291,14 @@ impl Tools {
         }
     }
 
-    /// Runs a tool that must end with exit status 0.
+    /// Runs a tool that writes and must end with exit status 0. Left to its end at the deadline.
     pub(crate) fn run_ok(
         &self,
         tool: Tool,
         arguments: &[OsString],
         deadline: Instant,
     ) -> Result<Output, ToolError> {
-        let output = self.run(tool, arguments, deadline)?;
+        let output = self.run(tool, arguments, Task::Write, deadline)?;
         if output.code == Some(0) {
             return Ok(output);
         }
@@ -265,102 +318,6 @@ pub(crate) fn says_busy(text: &str) -> bool {
 /// Turns words into arguments.
 pub(crate) fn arguments<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> Vec<OsString> {
     words.into_iter().map(|w| w.as_ref().to_owned()).collect()
-}
-
-fn wait(tool: Tool, child: &mut Child, output: &File, deadline: Instant) -> Result<ExitStatus, ToolError> {
-    let failed = |source: io::Error| ToolError::Run {
-        tool: tool.name(),
-        source,
-    };
-    let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else {
-        return Err(failed(io::Error::other("the process number is out of range")));
-    };
-    let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => pidfd,
-        Err(e) => {
-            kill_group(pid);
-            child.wait().map_err(failed)?;
-            return Err(failed(e.into()));
-        }
-    };
-    loop {
-        let step = deadline.min(Instant::now() + Duration::from_millis(250));
-        if ended(pidfd.as_fd(), step) {
-            let status = child.wait().map_err(failed)?;
-            // Whatever it left behind goes with it.
-            kill_group(pid);
-            return Ok(status);
-        }
-        let written = output.metadata().map_err(failed)?.len();
-        if written > MAX_OUTPUT_BYTES {
-            end_by_force(pid, pidfd.as_fd(), child);
-            return Err(ToolError::TooMuchOutput { tool: tool.name() });
-        }
-        if Instant::now() >= deadline {
-            let stuck = end_by_force(pid, pidfd.as_fd(), child);
-            let stuck = if stuck {
-                ", but is stuck in the kernel: the device does not answer"
-            } else {
-                ""
-            };
-            return Err(ToolError::Deadline {
-                tool: tool.name(),
-                stuck,
-                output: last_words(output).map_err(failed)?,
-            });
-        }
-    }
-}
-
-/// Kills the group and reaps its leader; `true` when the kernel does not let it go, then a thread goes on waiting.
-fn end_by_force(pid: Pid, pidfd: std::os::fd::BorrowedFd<'_>, child: &mut Child) -> bool {
-    kill_group(pid);
-    if ended(pidfd, Instant::now() + KILL_GRACE) {
-        // It has ended, so this does not wait; its status is known to be our kill.
-        let _ = child.wait();
-        return false;
-    }
-    let reaper = std::thread::Builder::new().name("reap-tool".into());
-    let _ = reaper.spawn(move || rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()));
-    true
-}
-
-fn kill_group(pid: Pid) {
-    // ESRCH: all of the group is gone already.
-    let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-}
-
-fn ended(pidfd: std::os::fd::BorrowedFd<'_>, until: Instant) -> bool {
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let timeout = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        };
-        match poll(
-            &mut [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)],
-            Some(&timeout),
-        ) {
-            Ok(0) => return false,
-            Ok(_) => return true,
-            Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return false,
-        }
-    }
-}
-
-fn last_words(output: &File) -> io::Result<String> {
-    let len = output.metadata()?.len();
-    let from = len.saturating_sub(MAX_KEPT as u64);
-    let mut bytes = vec![0_u8; usize::try_from(len - from).unwrap_or(0).min(MAX_KEPT)];
-    output.read_exact_at(&mut bytes, from)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-    let joined = lines.join("; ");
-    Ok(joined
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect())
 }
 
 #[cfg(test)]

@@ -284,6 +284,34 @@ fn a_tool_that_lies_is_found_out() {
     assert!(matches!(error, FormatError::NotVerified { .. }), "{error}");
 }
 
+/// F1: between the proof that the device is blank and the tool's own claim, nobody may take the device. What the gate
+/// asks the tool beforehand can take its time, so it is asked under the claim.
+#[test]
+fn f1_the_device_stays_claimed_while_the_tool_is_asked_what_it_knows() {
+    use std::os::unix::fs::PermissionsExt;
+    for (fs_type, question) in [(FsType::Xfs, "-V"), (FsType::Btrfs, "-O list-all")] {
+        let device = Loop::new(512 * MIB, 512);
+        let identity = identity(&device);
+        let directory = tempfile::tempdir().unwrap();
+        let taken = directory.path().join("taken");
+        let name = format!("mkfs.{fs_type}");
+        // Somebody else makes swap space of the device, which asks for the claim, at the very moment of the question.
+        let script = format!(
+            "#!/bin/sh\nif [ \"$*\" = '{question}' ]; then /usr/sbin/mkswap {} && /usr/bin/touch {}; fi\n\
+             exec /usr/sbin/{name} \"$@\"\n",
+            device.text(),
+            taken.display(),
+        );
+        let tool = directory.path().join(&name);
+        std::fs::write(&tool, script).unwrap();
+        std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let tools = Tools::in_directories([directory.path()]);
+        let formatted = format(&request(&device.path, &identity, fs_type), &tools, soon());
+        assert!(!taken.exists(), "{fs_type}: somebody took the device meanwhile");
+        assert_eq!(formatted.unwrap().file_system.fs_type, fs_type);
+    }
+}
+
 #[test]
 fn fsck_repairs_the_small_and_refuses_the_large() {
     let tools = support::tools();

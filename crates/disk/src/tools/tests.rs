@@ -15,7 +15,7 @@ fn fake(script: &str) -> (tempfile::TempDir, Tools) {
 
 fn run(script: &str, patience: Duration) -> Result<Output, ToolError> {
     let (_directory, tools) = fake(script);
-    tools.run(
+    tools.ask(
         Tool::E2fsck,
         &arguments(["-p", "two words"]),
         Instant::now() + patience,
@@ -58,10 +58,10 @@ fn the_whole_group_is_killed_and_reaped_at_the_deadline() {
     );
     let (_keep, tools) = fake(&script);
     let error = tools
-        .run(Tool::E2fsck, &[], Instant::now() + Duration::from_secs(3))
+        .ask(Tool::E2fsck, &[], Instant::now() + Duration::from_secs(3))
         .expect_err("late");
     assert!(
-        matches!(&error, ToolError::Deadline { stuck: "", output, .. } if output == "started"),
+        matches!(&error, ToolError::Deadline { fate: Fate::Killed, output, .. } if output == "started"),
         "{error}"
     );
     for pid in std::fs::read_to_string(&pids).expect("pids").split_whitespace() {
@@ -95,4 +95,62 @@ fn a_missing_tool_names_its_package() {
         .find(Tool::Btrfs)
         .expect_err("missing");
     assert!(error.to_string().contains("btrfs-progs"), "{error}");
+}
+
+/// Waits until `path` is there; `false` after a minute and more.
+fn appears(path: &Path) -> bool {
+    std::iter::repeat_with(|| {
+        std::thread::sleep(Duration::from_millis(10));
+        path.exists()
+    })
+    .take(12_000)
+    .any(|there| there)
+}
+
+#[test]
+fn f13_a_tool_that_writes_is_left_to_its_end_at_the_deadline() {
+    let directory = tempfile::tempdir().expect("directory");
+    let (go, done) = (directory.path().join("go"), directory.path().join("done"));
+    let script = format!(
+        "echo working; while ! [ -e {} ]; do /bin/sleep 0.02; done; /bin/touch {}",
+        go.display(),
+        done.display()
+    );
+    let (_keep, tools) = fake(&script);
+    let error = tools
+        .run_ok(Tool::E2fsck, &[], Instant::now() + Duration::from_secs(3))
+        .expect_err("late");
+    let ToolError::Deadline {
+        fate: Fate::GoesOn { pid },
+        output,
+        ..
+    } = &error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!(output, "working");
+    assert!(
+        error.to_string().contains(&format!("goes on as process {pid}")),
+        "{error}"
+    );
+    assert!(!done.exists());
+    std::fs::write(&go, b"").expect("go");
+    assert!(appears(&done), "the tool was stopped half-way");
+    let process = Path::new("/proc").join(pid.to_string());
+    let mut reaped = std::iter::repeat_with(|| {
+        std::thread::sleep(Duration::from_millis(10));
+        !process.exists()
+    });
+    assert!(reaped.by_ref().take(12_000).any(|gone| gone), "nobody reaped it");
+}
+
+#[test]
+fn a_tool_that_writes_may_say_much_and_its_last_words_are_kept() {
+    let (_directory, tools) =
+        fake("/usr/bin/head -c 40000000 /dev/zero | /usr/bin/tr '\\0' 'x'; echo; echo last words; exit 1");
+    let output = tools
+        .run_patiently(Tool::E2fsck, &[], Instant::now() + LONG)
+        .expect("runs");
+    assert_eq!(output.code, Some(1));
+    assert!(output.text.ends_with("last words") && output.text.len() <= MAX_KEPT);
 }

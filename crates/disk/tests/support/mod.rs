@@ -154,10 +154,22 @@ impl Mounted {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("mnt");
         std::fs::create_dir(&path).unwrap();
-        run(
-            "mount",
-            &["-o", options, device.to_str().unwrap(), path.to_str().unwrap()],
-        );
+        // A child process that another test is just starting holds a copy of our last claim until its exec.
+        let deadline = soon();
+        loop {
+            let output = Command::new("/usr/bin/mount")
+                .args(["-o", options])
+                .args([device, path.as_path()])
+                .env("LC_ALL", "C")
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            if output.status.success() {
+                break;
+            }
+            assert!(text.contains("busy") && Instant::now() < deadline, "{text}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
         Self {
             path,
             _directory: directory,
