@@ -1,6 +1,6 @@
 //! The one place of this crate that starts processes: always Longshore's own binary, with one of two subcommands.
 //!
-//! They outlive their caller, so they inherit little of it: the working directory is `/`, and of the environment only
+//! Those that outlive their caller inherit little of it: the working directory is `/`, and of the environment only
 //! what is named here is left.
 
 use std::ffi::OsStr;
@@ -8,13 +8,28 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 
 use crate::Dirs;
 use crate::hold::Stage;
 
 /// What the environment keeps, besides everything that starts with `LONGSHORE_`.
 const ENVIRONMENT: [&str; 4] = ["PATH", "TZ", "RUST_BACKTRACE", "RUST_LOG"];
+
+/// Starts `exe hold` for a client; it ends soon, and works where the client does.
+pub(crate) fn launcher(exe: &Path, dirs: &Dirs, log: File) -> io::Result<Child> {
+    let stderr = log.try_clone()?;
+    Command::new(exe)
+        .arg("hold")
+        .arg("--run-dir")
+        .arg(&dirs.run_dir)
+        .arg("--state-dir")
+        .arg(&dirs.state_dir)
+        .stdin(Stdio::null())
+        .stdout(log)
+        .stderr(stderr)
+        .spawn()
+}
 
 /// Starts `exe hold` at a stage. `stdin` is its connection to the caller.
 pub(crate) fn hold(

@@ -7,14 +7,14 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::{ClientError, DataplaneClient};
-use crate::{Deadline, Dirs};
+use crate::{Deadline, Dirs, spawn};
 
 const POLL: Duration = Duration::from_millis(10);
 /// How much of the log an error shows.
@@ -87,17 +87,7 @@ fn pause(dirs: &Dirs, deadline: Deadline, reason: &str) -> Result<(), ClientErro
 /// Runs `exe hold`, which returns success as soon as its detached child has a data plane that listens.
 fn launch(dirs: &Dirs, exe: &Path, deadline: Deadline) -> Result<(), ClientError> {
     let log = open_log(dirs).map_err(ClientError::Directories)?;
-    let stderr = log.try_clone().map_err(ClientError::Directories)?;
-    let mut child = Command::new(exe)
-        .arg("hold")
-        .arg("--run-dir")
-        .arg(&dirs.run_dir)
-        .arg("--state-dir")
-        .arg(&dirs.state_dir)
-        .stdin(Stdio::null())
-        .stdout(log)
-        .stderr(stderr)
-        .spawn()
+    let mut child = spawn::launcher(exe, dirs, log)
         .map_err(|error| failed(dirs, format!("cannot run {}: {error}", exe.display())))?;
     match wait(&mut child, deadline) {
         Ok(Some(status)) if status.success() => Ok(()),

@@ -176,13 +176,20 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // The ones that restart others first.
-        for kind in ["hold", "dataplane", "hold"] {
-            for process in self.processes() {
-                if process.what.starts_with(kind) {
-                    kill(process.pid);
-                }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let processes = self.processes();
+            if processes.is_empty() || Instant::now() > deadline {
+                return;
             }
+            // First all of them are stopped, so that none starts another one meanwhile.
+            for process in &processes {
+                signal(process.pid, Signal::STOP);
+            }
+            for process in &processes {
+                kill(process.pid);
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 }
