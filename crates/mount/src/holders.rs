@@ -1,12 +1,15 @@
 //! Who holds a file system or a block device: processes, mount namespaces, other block devices (F36).
 //!
 //! Only procfs and sysfs are read. Links are read, never followed into the file system, so that one whose
-//! server or device is dead cannot hang the scan.
+//! server or device is dead cannot hang the scan. A process that is stuck in the kernel with its memory map locked can
+//! hang who reads its maps: so the scan runs in a thread that is left behind at the deadline. Such a wait ends with
+//! the process that waits, so it does not keep ours from ending.
 
 mod scan;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::device::DeviceNumber;
 use crate::mountinfo::{NamespaceMounts, ScanLimits, everywhere};
@@ -14,6 +17,8 @@ use crate::mountinfo::{NamespaceMounts, ScanLimits, everywhere};
 /// The most holders that are kept and that an error text names.
 const MAX_KEPT: usize = 64;
 const MAX_NAMED: usize = 8;
+/// How long after its deadline a scan that notices it by itself is waited for.
+const SCAN_GRACE: Duration = Duration::from_millis(500);
 
 /// By what a process holds a file system or device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,8 +132,34 @@ impl fmt::Display for Holders {
 /// Looks through all processes and mount namespaces for holders of the file systems or block devices `devices`
 /// (for btrfs give both the block device's number and the anonymous one of mountinfo).
 ///
-/// The calling process itself is not listed.
+/// The calling process itself is not listed. Answers within a moment after the limits' deadline.
 pub fn holders_of(devices: &[DeviceNumber], limits: &ScanLimits) -> Holders {
+    let (devices, limits) = (devices.to_vec(), *limits);
+    let latest = limits.deadline + SCAN_GRACE;
+    let unknown = Holders {
+        incomplete: true,
+        ..Holders::default()
+    };
+    until(latest, move || scan_for(&devices, &limits)).unwrap_or(unknown)
+}
+
+/// Runs `work` in a thread of the caller's mount namespace; `None` when it is late.
+fn until<T: Send + 'static>(latest: Instant, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (send, receive) = std::sync::mpsc::sync_channel(1);
+    let job = move || {
+        // Nobody listens any more when it is late.
+        let _ = send.send(work());
+    };
+    std::thread::Builder::new()
+        .name("holders".into())
+        .spawn(job)
+        .ok()?;
+    receive
+        .recv_timeout(latest.saturating_duration_since(Instant::now()))
+        .ok()
+}
+
+fn scan_for(devices: &[DeviceNumber], limits: &ScanLimits) -> Holders {
     let mut holders = Holders::default();
     let (tables, complete) = everywhere(limits);
     holders.incomplete = !complete;
@@ -156,3 +187,20 @@ pub fn holders_of(devices: &[DeviceNumber], limits: &ScanLimits) -> Holders {
 }
 
 pub(crate) type FoundMounts<'a> = [(&'a NamespaceMounts, &'a crate::mountinfo::MountEntry)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// F34, F36: a scan that is stuck in the kernel does not stop its caller.
+    #[test]
+    fn f34_a_scan_that_hangs_is_left_behind() {
+        let (_keep, hang) = std::sync::mpsc::channel::<()>();
+        let late = until(Instant::now() + Duration::from_millis(50), move || {
+            // Never answers while `_keep` lives.
+            let _ = hang.recv();
+        });
+        assert_eq!(late, None);
+        assert_eq!(until(Instant::now() + Duration::from_secs(60), || 7), Some(7));
+    }
+}

@@ -100,10 +100,13 @@ impl DetachedMount {
             // It may have been placed just before the child was killed: the mount table knows.
             Err(child) => match self.verify(target, device) {
                 Ok(placed) => Ok(placed),
-                Err(_) => Err(PlaceError::Unanswered {
-                    path: target.path().to_owned(),
-                    reason: child.to_string(),
-                }),
+                Err(_) => {
+                    crate::unmount::take_away(target.root(), target.relative(), self.mount_id(), deadline);
+                    Err(PlaceError::Unanswered {
+                        path: target.path().to_owned(),
+                        reason: child.to_string(),
+                    })
+                }
             },
         }
     }

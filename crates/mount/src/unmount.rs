@@ -21,6 +21,9 @@ const MAX_LAYERS: usize = 64;
 const BUSY_PATIENCE: Duration = Duration::from_millis(500);
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
+/// How long the undoing of a placement may take at least.
+const CLEAN_UP_GRACE: Duration = Duration::from_secs(2);
+
 /// How to unmount.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UnmountOptions {
@@ -73,7 +76,8 @@ pub enum UnmountError {
         /// Why.
         source: std::io::Error,
     },
-    /// No answer before the deadline.
+    /// No answer before the deadline. The mount may have left the mount table all the same: then its file system is not
+    /// closed yet, and its device stays in use until it is.
     #[error("cannot unmount {path}: {reason}")]
     Unanswered {
         /// The target.
@@ -155,26 +159,72 @@ fn detach_layer(
 ) -> Result<bool, UnmountError> {
     let mut flags = UnmountFlags::empty();
     flags.set(UnmountFlags::FORCE, options.force);
-    let patience = deadline.min(Instant::now() + BUSY_PATIENCE);
+    // Where the kernel does not answer the first call there must be time left for the lazy one.
+    let now = Instant::now();
+    let first = match options.lazy {
+        true => now + deadline.saturating_duration_since(now) / 2,
+        false => deadline,
+    };
+    let patience = first.min(now + BUSY_PATIENCE);
     loop {
-        match umount_once(root, relative, path, flags, deadline) {
+        let error = match umount_once(root, relative, path, flags, first) {
             Ok(()) => return Ok(false),
+            Err(error) => error,
+        };
+        if is_busy(&error) && Instant::now() < patience {
             // A child process that is just being started holds copies of all our descriptors until its exec.
-            Err(error) if is_busy(&error) && Instant::now() < patience => std::thread::sleep(BUSY_PAUSE),
-            Err(error) if options.lazy && may_detach(&error) => {
-                return umount_once(root, relative, path, UnmountFlags::DETACH, deadline).map(|()| true);
-            }
-            Err(error) if is_busy(&error) => {
-                let limits = ScanLimits::until(deadline);
-                let holders =
-                    holders_of(&[layer.device], &limits).without_mount(root.namespace().inode(), path);
-                return Err(UnmountError::Busy {
-                    path: path.to_owned(),
-                    holders,
-                });
-            }
-            Err(error) => return Err(error),
+            std::thread::sleep(BUSY_PAUSE);
+        } else if options.lazy && may_detach(&error) {
+            return detach_lazily(root, relative, path, layer, deadline);
+        } else if is_busy(&error) {
+            let limits = ScanLimits::until(deadline);
+            let holders = holders_of(&[layer.device], &limits).without_mount(root.namespace().inode(), path);
+            return Err(UnmountError::Busy {
+                path: path.to_owned(),
+                holders,
+            });
+        } else {
+            return Err(error);
         }
+        if !is_on_top(root, path, layer)? {
+            // Whoever took it away meanwhile did our work; what lies beneath is looked at anew.
+            return Ok(false);
+        }
+    }
+}
+
+/// MNT_DETACH, after a call that was refused or not answered. An umount that hangs has taken the mount out of the
+/// table before it waits for the device, so the table is asked before each step: what lies beneath is never touched.
+fn detach_lazily(
+    root: &TargetRoot,
+    relative: &Path,
+    path: &Path,
+    layer: &MountEntry,
+    deadline: Instant,
+) -> Result<bool, UnmountError> {
+    if !is_on_top(root, path, layer)? {
+        return Ok(true);
+    }
+    match umount_once(root, relative, path, UnmountFlags::DETACH, deadline) {
+        Ok(()) => Ok(true),
+        Err(_) if !is_on_top(root, path, layer)? => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the layer is what an umount of the path would take; `false` when it is gone.
+fn is_on_top(root: &TargetRoot, path: &Path, layer: &MountEntry) -> Result<bool, UnmountError> {
+    let info = MountInfo::read(root.namespace())?;
+    let stands = |e: &&MountEntry| e.mount_id == layer.mount_id && e.mount_point == path;
+    if !info.entries().iter().any(|e| stands(&e)) {
+        return Ok(false);
+    }
+    match info.top(path) {
+        Some(top) if top.mount_id != layer.mount_id => Err(UnmountError::Foreign {
+            path: path.to_owned(),
+            found: describe(top),
+        }),
+        _ => Ok(true),
     }
 }
 
@@ -217,6 +267,8 @@ fn umount_once(
 
 /// Undoes a placement that could not be verified: only a mount with this number, only when it is on top.
 pub(crate) fn take_away(root: &TargetRoot, relative: &Path, mount_id: u64, deadline: Instant) {
+    // A caller whose time is over must not leave the mount behind for that.
+    let deadline = deadline.max(Instant::now() + CLEAN_UP_GRACE);
     let Ok(path) = root.resolve(relative) else { return };
     let Ok(info) = MountInfo::read(root.namespace()) else {
         return;

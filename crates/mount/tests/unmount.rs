@@ -218,6 +218,152 @@ fn f34_a_dead_file_system_is_taken_away_without_asking_it_anything() {
     drop(hung);
 }
 
+/// A file system on a block device whose end is never answered, so that its unmount hangs in the kernel, as that of an
+/// ext4 does whose device is dead.
+struct HungAtItsEnd {
+    _connection: std::fs::File,
+}
+
+impl HungAtItsEnd {
+    fn new(device: &Loop, path: &Path) -> Self {
+        use std::io::{Read, Write};
+        let mut connection = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/fuse")
+            .unwrap();
+        let data = format!(
+            "fd={},rootmode=40000,user_id=0,group_id=0",
+            connection.as_raw_fd()
+        );
+        let data = std::ffi::CString::new(data).unwrap();
+        rustix::mount::mount(
+            &device.path,
+            path,
+            "fuseblk",
+            rustix::mount::MountFlags::empty(),
+            Some(data.as_c_str()),
+        )
+        .unwrap();
+        // FUSE_INIT, the only request that is answered (kernel `include/uapi/linux/fuse.h`, fuse_init_out).
+        let mut request = vec![0_u8; 1 << 16];
+        let len = connection.read(&mut request).unwrap();
+        assert!(len > 40 && request[4..8] == 26_u32.to_ne_bytes());
+        let mut reply = vec![0_u8; 16 + 64];
+        reply[..4].copy_from_slice(&80_u32.to_ne_bytes());
+        reply[8..16].copy_from_slice(&request[8..16]);
+        reply[16..20].copy_from_slice(&7_u32.to_ne_bytes());
+        reply[20..24].copy_from_slice(&31_u32.to_ne_bytes());
+        reply[36..40].copy_from_slice(&4096_u32.to_ne_bytes());
+        connection.write_all(&reply).unwrap();
+        Self {
+            _connection: connection,
+        }
+    }
+}
+
+#[test]
+fn f34_an_unmount_that_hangs_ends_at_its_deadline_and_takes_nothing_else() {
+    let sandbox = Sandbox::new();
+    for lazy in [false, true] {
+        let device = Loop::blank(support::MIB);
+        let name = format!("lazy-{lazy}");
+        let path = sandbox.dir(&name);
+        run("mount", &["-t", "tmpfs", "theirs", path.to_str().unwrap()]);
+        let hung = HungAtItsEnd::new(&device, &path);
+        let options = UnmountOptions {
+            lazy,
+            ..UnmountOptions::default()
+        };
+        let unmount = |patience| {
+            let deadline = Instant::now() + Duration::from_secs(patience);
+            unmount_all_layers(
+                &sandbox.root(),
+                Path::new(&name),
+                &[device.number()],
+                options,
+                deadline,
+            )
+        };
+        match unmount(4) {
+            Ok(done) => assert_eq!(
+                (lazy, done.layers, done.lazily, done.foreign.len()),
+                (true, 1, true, 1)
+            ),
+            Err(error) => assert!(
+                !lazy && matches!(error, UnmountError::Unanswered { .. }),
+                "{error}"
+            ),
+        }
+        let left = MountInfo::read_own().unwrap();
+        let left: Vec<_> = left
+            .layers(&path)
+            .into_iter()
+            .map(|e| e.fs_type.clone())
+            .collect();
+        assert_eq!(left, ["tmpfs"], "what was mounted beneath must stay");
+        let again = unmount(60).unwrap();
+        assert_eq!((again.layers, again.foreign.len()), (0, 1));
+        drop(hung);
+    }
+}
+
+#[test]
+fn f34_an_unmount_without_time_touches_nothing() {
+    let sandbox = Sandbox::new();
+    let device = Loop::with("ext4");
+    let placed = device.place("ext4", &sandbox, "target");
+    let mut done = 0;
+    for lazy in [false, true] {
+        let options = UnmountOptions {
+            lazy,
+            ..UnmountOptions::default()
+        };
+        let root = sandbox.root();
+        // Never more than what was asked for, however the race of the kill and the kernel ends.
+        match unmount_all_layers(
+            &root,
+            Path::new("target"),
+            &[device.number()],
+            options,
+            Instant::now(),
+        ) {
+            Ok(unmounted) => done += unmounted.layers,
+            Err(error) => assert!(matches!(error, UnmountError::Unanswered { .. }), "{error}"),
+        }
+    }
+    assert!(done <= 1);
+    assert!(placed.path().is_dir());
+}
+
+#[test]
+fn f34_a_dead_file_system_in_a_holders_hand_does_not_stop_the_scan() {
+    let sandbox = Sandbox::new();
+    // Below /dev, where the scan looks at open files themselves.
+    let path = tempfile::tempdir_in("/dev/shm").unwrap();
+    let hung = Hung::new(path.path());
+    // Only O_PATH asks the server nothing.
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    let held = rustix::fs::open(path.path(), flags, rustix::fs::Mode::empty()).unwrap();
+    let child = std::process::Command::new("sleep")
+        .arg("1000")
+        .stdin(std::process::Stdio::from(held))
+        .spawn()
+        .unwrap();
+    let _holder = Process(child);
+    let device = Loop::with("ext4");
+    let (send, receive) = std::sync::mpsc::channel();
+    let number = device.number();
+    std::thread::spawn(move || send.send(holders_of(&[number], &ScanLimits::until(soon()))));
+    let holders = receive
+        .recv_timeout(Duration::from_secs(60))
+        .expect("the scan hangs");
+    assert!(!holders.incomplete, "{holders}");
+    drop(hung);
+    rustix::mount::unmount(path.path(), rustix::mount::UnmountFlags::DETACH).unwrap();
+    drop(sandbox);
+}
+
 #[test]
 fn f32_an_abandoned_call_does_not_block_the_next() {
     let sandbox = Sandbox::new();
