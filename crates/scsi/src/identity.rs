@@ -62,10 +62,13 @@ fn ranked(kind: &DesignatorKind) -> Option<(u8, String)> {
             Some((3, format!("eui.{}", hex(bytes))))
         }
         DesignatorKind::Uuid(uuid) if *uuid != [0; 16] => Some((4, format!("uuid.{}", uuid_text(uuid)))),
-        DesignatorKind::ScsiNameString(name) if !name.is_empty() => {
+        DesignatorKind::ScsiNameString(name) if !name.bytes().all(is_fill) => {
             Some((5, format!("name.{}", escaped(name.as_bytes()))))
         }
-        DesignatorKind::T10VendorId(bytes) if bytes.len() > 8 => Some((6, format!("t10.{}", escaped(bytes)))),
+        // The vendor alone, or followed by nothing but fill, is the same for all of its units.
+        DesignatorKind::T10VendorId(bytes) if bytes.iter().skip(8).any(|&b| !is_fill(b)) => {
+            Some((6, format!("t10.{}", escaped(bytes))))
+        }
         _ => None,
     }
 }
@@ -82,11 +85,15 @@ fn uuid_text(uuid: &[u8; 16]) -> String {
     .join("-")
 }
 
+fn is_fill(byte: u8) -> bool {
+    matches!(byte, b' ' | 0)
+}
+
 /// ASCII without its fill at the end; what is not a letter, a digit or one of a few marks becomes `%xx`.
 fn escaped(bytes: &[u8]) -> String {
     let end = bytes
         .iter()
-        .rposition(|&b| b != b' ' && b != 0)
+        .rposition(|&b| !is_fill(b))
         .map_or(0, |last| last + 1);
     bytes[..end].iter().fold(String::new(), |mut text, &byte| {
         if byte.is_ascii_alphanumeric() || b"-._:,+@".contains(&byte) {
@@ -211,10 +218,17 @@ mod tests {
     #[test]
     fn empty_designators_prove_nothing() {
         assert_eq!(Wwid::choose(&[unit(DesignatorKind::Naa(vec![0; 16]))]), None);
-        assert_eq!(
-            Wwid::choose(&[unit(DesignatorKind::T10VendorId(b"VENDOR  ".to_vec()))]),
-            None
-        );
+        for kind in [
+            DesignatorKind::T10VendorId(b"VENDOR  ".to_vec()),
+            DesignatorKind::T10VendorId(b"VENDOR          ".to_vec()),
+            DesignatorKind::T10VendorId(b"VENDOR  \0\0\0\0".to_vec()),
+            DesignatorKind::T10VendorId(Vec::new()),
+            DesignatorKind::ScsiNameString("  ".into()),
+            DesignatorKind::Eui64(Vec::new()),
+            DesignatorKind::Naa(Vec::new()),
+        ] {
+            assert_eq!(Wwid::choose(&[unit(kind.clone())]), None, "{kind:?}");
+        }
     }
 
     #[test]
