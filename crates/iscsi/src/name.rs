@@ -285,7 +285,10 @@ mod tests {
         for (text, normal, name_type) in cases {
             let name: IscsiName = text.parse().unwrap();
             assert_eq!((name.as_str(), name.name_type()), (text, name_type));
-            assert_eq!((name.to_string(), name.normalized()), (text.into(), normal.into()));
+            assert_eq!(
+                (name.to_string(), name.normalized()),
+                (text.into(), normal.into())
+            );
             assert_eq!(normal.parse(), Ok(name));
         }
     }

@@ -157,7 +157,7 @@ fn an_answer_to_send_targets() {
     let answer = send_targets(text).unwrap();
     assert_eq!(answer.refused, []);
     assert_eq!(answer.records.len(), 2);
-    assert_eq!(answer.records[0].name.as_str(), "iqn.2001-04.com.example:one");
+    assert_eq!(answer.records[0].name.as_str(), "iqn.2001-04.com.example:One");
     let addresses: Vec<String> = answer.records[0]
         .addresses
         .iter()
