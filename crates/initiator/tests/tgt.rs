@@ -107,6 +107,43 @@ async fn chap_right_wrong_and_missing() {
     session.logout(soon()).await.unwrap();
 }
 
+/// tgt takes the number of SHA-256 for SHA-1: with default settings the login works all the same.
+#[tokio::test]
+async fn mutual_chap_with_the_default_algorithms() {
+    let tgt = Tgt::start(1, MIB as u64)
+        .with_chap("node1", "a-secret-of-16-b")
+        .with_mutual_chap("array", "array-secret-16b");
+    let mut config = config(TARGET, vec![tgt.portal()]);
+    let array = |secret: &str| ChapCredentials::new("array", SecretString::from(secret.to_owned())).unwrap();
+    config.chap = Some(chap("a-secret-of-16-b"));
+    config.mutual_chap = Some(array("not-the-arrays-1"));
+    let wrong = Session::login(config.clone(), soon()).await.err().unwrap();
+    assert_eq!(wrong.kind(), LoginFailureKind::Authentication, "{wrong}");
+    assert!(!wrong.to_string().contains("not-the-arrays-1"));
+
+    config.mutual_chap = Some(array("array-secret-16b"));
+    let session = Session::login(config, soon()).await.unwrap();
+    Unit::open(&session, lun(1), soon()).await.unwrap();
+    session.logout(soon()).await.unwrap();
+}
+
+/// tgt compares names byte by byte, as arrays do whose names have capitals.
+#[tokio::test]
+async fn a_target_name_with_capitals_keeps_its_spelling() {
+    const NAME: &str = "iqn.2000-01.com.Example:NAS.Target-1";
+    let tgt = Tgt::named(NAME, 1, MIB as u64);
+    let config = config(NAME, vec![tgt.portal()]);
+    let discovery = DiscoveryConfig::new(config.initiator_name.clone(), config.isid, vec![tgt.portal()]);
+    let found = discover(discovery, soon()).await.unwrap();
+    assert_eq!(found[0].name.as_str(), NAME);
+    assert_eq!(found[0].name, NAME.to_lowercase().parse().unwrap());
+
+    let session = Session::login(config, soon()).await.unwrap();
+    assert_eq!(session.info().target_name.as_str(), NAME);
+    Unit::open(&session, lun(1), soon()).await.unwrap();
+    session.logout(soon()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_target_that_is_not_there_and_one_that_is() {
     let tgt = Tgt::start(1, MIB as u64);

@@ -20,12 +20,19 @@ pub(crate) struct Tgt {
     pub(crate) port: u16,
     dir: tempfile::TempDir,
     luns: Vec<(u16, PathBuf)>,
+    name: String,
     chap: Option<(String, String)>,
+    mutual: Option<(String, String)>,
 }
 
 impl Tgt {
     /// Starts tgtd with LUNs 1 to `luns`, of `len` bytes each.
     pub(crate) fn start(luns: u16, len: u64) -> Tgt {
+        Tgt::named(TARGET, luns, len)
+    }
+
+    /// As [`Tgt::start`], with a target name of its own.
+    pub(crate) fn named(name: &str, luns: u16, len: u64) -> Tgt {
         let dir = tempfile::tempdir().unwrap();
         let files: Vec<(u16, PathBuf)> = (1..=luns)
             .map(|lun| {
@@ -41,7 +48,9 @@ impl Tgt {
             port,
             dir,
             luns: files,
+            name: name.to_owned(),
             chap: None,
+            mutual: None,
         };
         tgt.configure();
         tgt
@@ -49,6 +58,13 @@ impl Tgt {
 
     pub(crate) fn with_chap(mut self, user: &str, secret: &str) -> Tgt {
         self.chap = Some((user.to_owned(), secret.to_owned()));
+        self.configure_chap();
+        self
+    }
+
+    /// The target proves itself too.
+    pub(crate) fn with_mutual_chap(mut self, user: &str, secret: &str) -> Tgt {
+        self.mutual = Some((user.to_owned(), secret.to_owned()));
         self.configure_chap();
         self
     }
@@ -82,7 +98,7 @@ impl Tgt {
     }
 
     fn configure(&mut self) {
-        self.admin(&["--op", "new", "--mode", "target", "--tid", "1", "-T", TARGET]);
+        self.admin(&["--op", "new", "--mode", "target", "--tid", "1", "-T", &self.name]);
         for (lun, path) in &self.luns {
             let (lun, path) = (lun.to_string(), path.to_str().unwrap());
             self.admin(&[
@@ -102,18 +118,20 @@ impl Tgt {
     }
 
     fn configure_chap(&self) {
-        let (user, secret) = self.chap.as_ref().unwrap();
-        self.admin(&[
-            "--op",
-            "new",
-            "--mode",
-            "account",
-            "--user",
-            user,
-            "--password",
-            secret,
-        ]);
-        self.admin(&["--op", "bind", "--mode", "account", "--tid", "1", "--user", user]);
+        for (account, flag) in [(&self.chap, None), (&self.mutual, Some("--outgoing"))] {
+            let Some((user, secret)) = account else { continue };
+            // It may be there from before.
+            let new = ["--op", "new", "--mode", "account", "--user", user];
+            tgtadm(&self.control, &[&new[..], &["--password", secret]].concat());
+            let bind = ["--op", "bind", "--mode", "account", "--tid", "1", "--user", user];
+            let bind: Vec<&str> = bind.into_iter().chain(flag).collect();
+            let bound = tgtadm(&self.control, &bind);
+            let text = String::from_utf8_lossy(&bound.stderr).into_owned();
+            assert!(
+                bound.status.success() || text.contains("already"),
+                "{bind:?}: {text}"
+            );
+        }
     }
 
     fn admin(&self, arguments: &[&str]) {
