@@ -133,7 +133,7 @@ fn to_record(record: longshore_iscsi::text::TargetRecord, here: &PortalAddress) 
 fn poll_event(link: &mut Link, cx: &mut Context<'_>) -> Poll<Result<Event, LinkError>> {
     loop {
         link.fill();
-        if let Poll::Ready(Err(error)) = link.poll_write(cx) {
+        if let Poll::Ready(Err(error)) = link.poll_write(cx, Instant::now()) {
             return Poll::Ready(Err(error));
         }
         while let Some(event) = link.connection.poll_event() {

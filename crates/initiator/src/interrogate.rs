@@ -35,6 +35,8 @@ pub(crate) struct Ask<'a> {
     deadline: Instant,
     /// A unit attention told that the target may have lost its volatile cache.
     pub(crate) reset_seen: bool,
+    /// How many unit attentions there were.
+    pub(crate) attentions: u32,
 }
 
 /// Whether a unit attention tells of a reset that may have cost a volatile cache: 29/xx, but for the loss of an I_T
@@ -52,6 +54,7 @@ impl<'a> Ask<'a> {
             origin,
             deadline,
             reset_seen: false,
+            attentions: 0,
         }
     }
 
@@ -75,6 +78,7 @@ impl<'a> Ask<'a> {
                 Some(sense) if sense.key == SenseKey::RecoveredError => return Ok(response),
                 Some(sense) if sense.key == SenseKey::UnitAttention && attentions < ATTENTIONS_MAX => {
                     attentions += 1;
+                    self.attentions = self.attentions.wrapping_add(1);
                     self.reset_seen |= is_reset(&sense);
                 }
                 Some(sense) if sense.key == SenseKey::NotReady && sense.asc == 0x04 => {
@@ -121,12 +125,12 @@ impl<'a> Ask<'a> {
     }
 }
 
-/// Everything about a unit that is to be opened.
+/// Everything about a unit that is to be opened, and [`Session::news`] as of which it holds.
 pub(crate) async fn unit(
     session: &Session,
     lun: Lun,
     deadline: Instant,
-) -> Result<(Identity, Geometry), UnitError> {
+) -> Result<(Identity, Geometry, u64), UnitError> {
     let mut ask = Ask::new(session, lun, Origin::Control, deadline);
     let inquiry = standard_inquiry(&mut ask).await?;
     if inquiry.device_type() != DIRECT_ACCESS {
@@ -137,6 +141,7 @@ pub(crate) async fn unit(
     }
     ask.answer(Cdb::TestUnitReady, Data::None, "TEST UNIT READY")
         .await?;
+    let as_of = session.news();
     let pages = supported_pages(&mut ask).await?;
     let serial = match pages.contains(&vpd::UNIT_SERIAL_NUMBER) {
         true => {
@@ -166,6 +171,7 @@ pub(crate) async fn unit(
             serial,
         },
         geometry,
+        as_of,
     ))
 }
 
@@ -256,27 +262,34 @@ async fn capacity(ask: &mut Ask<'_>) -> Result<Capacity, UnitError> {
 
 /// Write protection and cache mode. A unit that does not tell its cache mode is taken to have a volatile cache.
 async fn write_mode(ask: &mut Ask<'_>) -> Result<(bool, bool), UnitError> {
-    let six = ask
-        .data(Cdb::mode_sense_6(mode::CACHING, 252), 252, "MODE SENSE(6)")
-        .await;
-    let (form, bytes) = match unless_illegal(six)? {
-        Some(bytes) => (Form::Six, Some(bytes)),
-        None => {
-            let ten = ask
-                .data(Cdb::mode_sense_10(mode::CACHING, 512), 512, "MODE SENSE(10)")
-                .await;
-            (Form::Ten, unless_illegal(ten)?)
+    // A unit without a caching page tells its write protection with the pages that it has.
+    for page in [mode::CACHING, mode::ALL_PAGES] {
+        if let Some(parameters) = mode_sense(ask, page).await? {
+            return Ok((
+                parameters.write_protected,
+                parameters.write_cache_enabled().unwrap_or(true),
+            ));
         }
-    };
-    let Some(bytes) = bytes else {
-        return Ok((false, true));
-    };
-    let parameters =
-        ModeParameters::parse_sense(form, &bytes).map_err(|error| ask.malformed("MODE SENSE", error))?;
-    Ok((
-        parameters.write_protected,
-        parameters.write_cache_enabled().unwrap_or(true),
-    ))
+    }
+    Ok((false, true))
+}
+
+/// MODE SENSE. `None`: the unit has neither form of it for this page, or answers with what cannot be read.
+async fn mode_sense(ask: &mut Ask<'_>, page: u8) -> Result<Option<ModeParameters>, UnitError> {
+    let forms = [
+        (Form::Six, Cdb::mode_sense_6(page, 252), 252, "MODE SENSE(6)"),
+        (Form::Ten, Cdb::mode_sense_10(page, 512), 512, "MODE SENSE(10)"),
+    ];
+    for (form, cdb, len, what) in forms {
+        let Some(bytes) = unless_illegal(ask.data(cdb, len, what).await)? else {
+            continue;
+        };
+        match ModeParameters::parse_sense(form, &bytes) {
+            Ok(parameters) => return Ok(Some(parameters)),
+            Err(error) => tracing::warn!(lun = %ask.lun, what, %error, "mode parameters are passed over"),
+        }
+    }
+    Ok(None)
 }
 
 async fn geometry(ask: &mut Ask<'_>, pages: &[u8]) -> Result<Geometry, UnitError> {
@@ -311,7 +324,9 @@ async fn geometry(ask: &mut Ask<'_>, pages: &[u8]) -> Result<Geometry, UnitError
         (u64::from(most), u64::from(optimal), limits.max_write_same_blocks)
     });
     let unmap = provisioning.as_ref().is_some_and(|page| page.write_same_16);
-    let reads_zero = provisioning.as_ref().is_some_and(|page| page.reads_zeros != 0);
+    let reads_zero = provisioning
+        .as_ref()
+        .is_some_and(|page| page.reads_zeros & 1 != 0);
     Ok(Geometry {
         block_size_bytes: capacity.block_size_bytes,
         physical_block_size_bytes: capacity.block_size_bytes
@@ -343,7 +358,8 @@ pub(crate) async fn refresh(
     Ok(Ok(Geometry {
         size_bytes: capacity.size_bytes(),
         read_only,
-        write_cache,
+        // Once there was a cache, what it held is still to be flushed and its loss to be told.
+        write_cache: write_cache || known.write_cache,
         ..known
     }))
 }

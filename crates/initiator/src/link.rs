@@ -81,7 +81,7 @@ impl Link {
     }
 
     /// Writes what is encoded until it is all gone (`Ready(Ok)`) or the socket takes no more (`Pending`).
-    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Result<(), LinkError>> {
         while !self.frames.is_empty() {
             let written = {
                 let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -100,6 +100,10 @@ impl Link {
                 return Poll::Ready(Err(LinkError::Closed));
             }
             self.note_written(written);
+            if !self.frames.is_empty() {
+                // The socket was full and takes more: the target reads, and our NOP-Out is still on its way.
+                self.connection.handle_activity(now);
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -142,6 +146,73 @@ impl Link {
         self.decoder.release();
         if self.frames.is_empty() {
             self.frames = VecDeque::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use longshore_iscsi::initiator::{ScsiTask, Settings, TaskData};
+    use longshore_iscsi::params::{Parameters, SessionParameters};
+    use longshore_iscsi::pdu::{LunField, TaskAttribute};
+    use std::future::poll_fn;
+    use tokio::net::TcpListener;
+
+    /// A NOP-Out that has to wait behind a long write must not end a connection on which data still flow.
+    #[tokio::test]
+    async fn a_target_that_still_takes_data_lives() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let parameters = SessionParameters {
+            parameters: Parameters {
+                max_send_data_segment_length: (1 << 24) - 4,
+                first_burst_length: (1 << 24) - 4,
+                initial_r2t: false,
+                ..Default::default()
+            },
+            max_cmd_sn: longshore_iscsi::serial::SerialNumber32(7),
+            ..Default::default()
+        };
+        let start = Instant::now();
+        let settings = Settings::default();
+        let mut link = Link::new(
+            stream,
+            Decoder::new(8192),
+            Connection::new(start, parameters, settings),
+        );
+        let task = ScsiTask {
+            lun: LunField::default(),
+            cdb: [0; 16],
+            // More than the buffers of two sockets on loopback take.
+            data: TaskData::Out(Bytes::from(vec![0; (1 << 24) - 4])),
+            attribute: TaskAttribute::Simple,
+            deadline: None,
+        };
+        link.connection.submit(task).unwrap();
+        link.fill();
+        let mut read = vec![0; 1 << 20];
+        let mut now = start;
+        for _ in 0..3 {
+            now += settings.keepalive_interval;
+            let queued = link.queued_bytes;
+            while link.queued_bytes == queued {
+                let progress = poll_fn(|cx| match link.poll_write(cx, now) {
+                    Poll::Pending if link.queued_bytes == queued => Poll::Pending,
+                    Poll::Pending => Poll::Ready(()),
+                    Poll::Ready(_) => panic!("all of it went out at once"),
+                });
+                tokio::select! {
+                    () = progress => {}
+                    taken = peer.read(&mut read) => assert_ne!(taken.unwrap(), 0),
+                }
+            }
+            assert_eq!(
+                link.connection.poll_timeout(),
+                Some(now + settings.keepalive_interval)
+            );
         }
     }
 }

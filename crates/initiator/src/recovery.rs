@@ -102,17 +102,23 @@ async fn attempt(session: &Session, job: &mut Job) -> Result<Recovered, Stop> {
 }
 
 async fn interrogate_again(ask: &mut Ask<'_>, unit: &UnitShared) -> Result<(), Stop> {
-    interrogate::verify(ask, &unit.identity)
-        .await?
-        .map_err(Stop::Fence)?;
-    // Only now, since INQUIRY leaves unit attentions where they are.
-    ask.answer(Cdb::TestUnitReady, Data::None, "TEST UNIT READY")
-        .await?;
-    let geometry = interrogate::refresh(ask, unit.geometry())
-        .await?
-        .map_err(Stop::Fence)?;
-    unit.set_geometry(geometry);
-    Ok(())
+    loop {
+        // Takes the unit attentions that are due; INQUIRY leaves them where they are.
+        ask.answer(Cdb::TestUnitReady, Data::None, "TEST UNIT READY")
+            .await?;
+        let attentions = ask.attentions;
+        interrogate::verify(ask, &unit.identity)
+            .await?
+            .map_err(Stop::Fence)?;
+        let geometry = interrogate::refresh(ask, unit.geometry())
+            .await?
+            .map_err(Stop::Fence)?;
+        // One that came in between may mean that the first answers were another unit's.
+        if ask.attentions == attentions {
+            unit.set_geometry(geometry);
+            return Ok(());
+        }
+    }
 }
 
 async fn reset_unit(session: &Session, unit: &UnitShared, deadline: Instant) -> Result<(), Stop> {
@@ -136,7 +142,8 @@ async fn replay(session: &Session, job: &Job) -> Result<Recovered, Stop> {
         let deadline = Instant::now() + ATTEMPT;
         let what = format!("{:?} (again) to LUN {}", command.cdb, command.lun);
         let pending = session.submit(command.clone(), Origin::Recovery, Some(deadline));
-        let response = pending.wait(what.clone(), deadline, session).await?;
+        // At the deadline it is aborted. Until the target has ended it nothing else may be written: it could land later.
+        let response = pending.forever(session).await?;
         let (status, sense) = (response.status, response.sense);
         match sense.map(|sense| sense.key) {
             _ if status.is_good() => {}

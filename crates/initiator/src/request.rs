@@ -86,6 +86,8 @@ pub(crate) enum Request {
     /// A unit was opened: give it a gate, a place for retained writes, and recovery after each login.
     Open {
         unit: Arc<UnitShared>,
+        /// [`crate::Session::news`] before the unit was asked who it is.
+        as_of: u64,
         reply: oneshot::Sender<Result<Arc<UnitShared>, UnitError>>,
     },
     /// One handle of a unit is gone.

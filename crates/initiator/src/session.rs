@@ -1,5 +1,6 @@
 //! `Session`: the handle of a login that heals itself. The work is done by the task in [`crate::actor`].
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     info: Arc<Mutex<SessionInfo>>,
     state: watch::Receiver<SessionState>,
     retained_bytes_max: usize,
+    news: Arc<AtomicU64>,
 }
 
 impl Session {
@@ -54,11 +56,13 @@ impl Session {
         let (requests, receiver) = mpsc::unbounded_channel();
         let (state_sender, state) = watch::channel(SessionState::Up);
         let retained_bytes_max = config.retained_bytes_max;
+        let news = Arc::new(AtomicU64::new(0));
         let shared = Arc::new(Shared {
             requests,
             info: info.clone(),
             state,
             retained_bytes_max,
+            news: news.clone(),
         });
         let actor = Actor::new(
             config,
@@ -67,6 +71,7 @@ impl Session {
             Arc::downgrade(&shared),
             info,
             state_sender,
+            news,
         );
         tokio::spawn(actor.run(connected));
         Ok(Session { shared })
@@ -157,6 +162,11 @@ impl Session {
 
     pub(crate) fn retained_bytes_max(&self) -> usize {
         self.shared.retained_bytes_max
+    }
+
+    /// How often something has happened after which a unit may be another one.
+    pub(crate) fn news(&self) -> u64 {
+        self.shared.news.load(Ordering::Relaxed)
     }
 
     pub(crate) fn closed(&self) -> TransportError {

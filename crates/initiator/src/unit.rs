@@ -92,7 +92,7 @@ impl Unit {
     /// [`UnitError::NoSuchLun`], [`UnitError::NotADisk`], [`UnitError::Malformed`] for answers that cannot be used,
     /// [`UnitError::Scsi`] for commands that the unit fails, [`UnitError::Transport`] at `deadline`.
     pub async fn open(session: &Session, lun: Lun, deadline: Instant) -> Result<Unit, UnitError> {
-        let (identity, geometry) = interrogate::unit(session, lun, deadline).await?;
+        let (identity, geometry, as_of) = interrogate::unit(session, lun, deadline).await?;
         let shared = Arc::new(UnitShared::new(
             lun,
             identity,
@@ -100,7 +100,11 @@ impl Unit {
             session.retained_bytes_max(),
         ));
         let (reply, answer) = oneshot::channel();
-        session.send(Request::Open { unit: shared, reply })?;
+        session.send(Request::Open {
+            unit: shared,
+            as_of,
+            reply,
+        })?;
         let shared = answer
             .await
             .unwrap_or_else(|_closed| Err(session.closed().into()))?;

@@ -493,3 +493,85 @@ async fn a_failed_flush_of_our_own_makes_the_next_one_fail() {
     assert!(matches!(result, Err(UnitError::WritesLost { .. })), "{result:?}");
     ends(unit.flush()).await.unwrap();
 }
+
+/// The unit is swapped after it has told its identity, and the news come with the answer to another question.
+#[tokio::test]
+async fn a_unit_that_is_swapped_while_it_is_opened_is_never_written_to_f3() {
+    let peer = Peer::start().await;
+    peer.state().swap_at = Some(|cdb| matches!(cdb, Cdb::ReadCapacity16 { .. }));
+    let (_session, unit) = open(&peer).await;
+    let result = ends(unit.write(0, block(1))).await;
+    assert!(matches!(result, Err(UnitError::Fenced(_))), "{result:?}");
+    assert_eq!(peer.count(&Seen::Write(0)), 0);
+}
+
+#[tokio::test]
+async fn a_unit_that_is_swapped_while_it_is_recovered_is_never_written_to_f3() {
+    for swap_at in [
+        (|cdb| matches!(cdb, Cdb::TestUnitReady)) as fn(&Cdb) -> bool,
+        |cdb| matches!(cdb, Cdb::ReadCapacity16 { .. }),
+    ] {
+        let peer = Peer::start().await;
+        let (_session, unit) = open(&peer).await;
+        peer.forget();
+        peer.state().swap_at = Some(swap_at);
+        peer.script([Act::DropBefore]);
+        let result = ends(unit.write(0, block(1))).await;
+        assert!(matches!(result, Err(UnitError::Fenced(_))), "{result:?}");
+        assert_eq!(peer.count(&Seen::Write(0)), 1, "only the one that was lost");
+    }
+}
+
+#[tokio::test]
+async fn logins_are_spaced_out_when_connections_do_not_hold_f19() {
+    let peer = Peer::start().await;
+    let mut config = config(vec![peer.portal()]);
+    config.timing.reconnect_min = Duration::from_millis(20);
+    let (session, unit) = open_with(config).await;
+    peer.script([Act::DropBefore; 6]);
+    let start = Instant::now();
+    ends(unit.read(0, 512)).await.unwrap();
+    assert_eq!(session.info().reconnects, 6);
+    // At once, then after 20, 40, 80, 160 and 320 ms.
+    assert!(
+        start.elapsed() >= Duration::from_millis(620),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+/// A rejected command leaves a gap in the CmdSNs, behind which everything else would wait.
+#[tokio::test]
+async fn a_rejected_command_that_is_not_repeated_costs_the_connection_too() {
+    let peer = Peer::start().await;
+    let (session, unit) = open(&peer).await;
+    peer.forget();
+    peer.script([Act::Reject]);
+    let reserve = Command {
+        lun: Lun::from_number(LUN).unwrap(),
+        cdb: Cdb::PersistentReserveOut {
+            service_action: 0,
+            scope: 0,
+            kind: 0,
+            parameter_list_length: 24,
+        },
+        data: Data::Out(Bytes::from(vec![0; 24])),
+    };
+    let result = ends(session.execute(reserve, soon())).await;
+    assert!(
+        matches!(result, Err(TransportError::OutcomeUnknown { .. })),
+        "{result:?}"
+    );
+    ends(unit.read(0, 512)).await.unwrap();
+    assert_eq!(session.info().reconnects, 1);
+    assert_eq!(peer.count(&Seen::Reserve), 1);
+}
+
+#[tokio::test]
+async fn write_protection_is_seen_without_a_caching_page() {
+    let peer = Peer::start().await;
+    peer.state().protected_without_caching_page = true;
+    let (_session, unit) = open(&peer).await;
+    assert!(unit.geometry().read_only);
+    assert!(unit.geometry().write_cache, "not told means: there may be one");
+}

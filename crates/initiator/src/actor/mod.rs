@@ -5,6 +5,7 @@ mod serve;
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -50,6 +51,8 @@ pub(crate) struct Actor {
     /// Unit resets that the target has not answered yet.
     resets: Vec<(InitiatorTaskTag, oneshot::Sender<bool>)>,
     timer: Pin<Box<Sleep>>,
+    /// How long to wait before the next login when the connection does not hold.
+    pause: Duration,
 }
 
 impl Actor {
@@ -60,9 +63,10 @@ impl Actor {
         shared: Weak<Shared>,
         info: Arc<Mutex<SessionInfo>>,
         state: watch::Sender<SessionState>,
+        news: Arc<AtomicU64>,
     ) -> Self {
         Actor {
-            board: Board::new(config.timing.idle_flush),
+            board: Board::new(config.timing.idle_flush, news),
             timer: Box::pin(tokio::time::sleep(Duration::ZERO)),
             config,
             login,
@@ -72,6 +76,7 @@ impl Actor {
             state,
             logout: None,
             resets: Vec::new(),
+            pause: Duration::ZERO,
         }
     }
 
@@ -79,6 +84,7 @@ impl Actor {
     pub(crate) async fn run(mut self, first: Connected) {
         let mut connected = first;
         loop {
+            let since = clock();
             let mut link = self.link(connected);
             let end = poll_fn(|cx| self.poll_serve(cx, &mut link)).await;
             drop(link);
@@ -86,7 +92,8 @@ impl Actor {
                 End::Closed => break,
                 End::Lost(reason, wait) => {
                     self.lost(&reason);
-                    match self.reconnect(wait).await {
+                    let pause = self.pause_after(clock() - since);
+                    match self.reconnect(wait.max(pause)).await {
                         Some(again) => connected = again,
                         None => break,
                     }
@@ -112,6 +119,18 @@ impl Actor {
             ..
         } = connected;
         Link::new(stream, decoder, Connection::new(clock(), parameters, settings))
+    }
+
+    /// How long to wait before the next login. Not at all after a connection that held for a while; longer and longer
+    /// when each one is lost as soon as it is made, lest we storm the target (F19).
+    fn pause_after(&mut self, held: Duration) -> Duration {
+        let timing = &self.config.timing;
+        if held >= timing.reconnect_max {
+            self.pause = Duration::ZERO;
+        }
+        let pause = self.pause;
+        self.pause = (pause * 2).max(timing.reconnect_min).min(timing.reconnect_max);
+        pause
     }
 
     fn lost(&mut self, reason: &str) {

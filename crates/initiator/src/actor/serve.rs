@@ -47,7 +47,7 @@ impl Actor {
         let mut moved = self.poll_requests(cx, link);
         moved |= self.feed(link);
         let queued = link.queued_frames();
-        if let Poll::Ready(result) = link.poll_write(cx) {
+        if let Poll::Ready(result) = link.poll_write(cx, clock()) {
             result.map_err(lost)?;
         }
         // Room in the queue: there may be more to be encoded.
@@ -94,9 +94,9 @@ impl Actor {
         let now = clock();
         match request {
             Request::Submit(entry) => self.board.submit(now, entry),
-            Request::Open { unit, reply } => {
+            Request::Open { unit, as_of, reply } => {
                 let lun = unit.lun;
-                if reply.send(self.board.open(now, unit)).is_err() {
+                if reply.send(self.board.open(now, unit, as_of)).is_err() {
                     self.board.close(now, lun);
                 }
             }

@@ -4,10 +4,13 @@
 mod outages;
 mod queue;
 mod results;
+#[cfg(test)]
+mod tests;
 mod time;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use longshore_iscsi::pdu::InitiatorTaskTag;
@@ -51,6 +54,8 @@ pub(crate) struct Board {
     /// Recoveries to be started.
     jobs: Vec<Job>,
     idle_flush: Duration,
+    /// Counts what may mean that a unit is another one: logins and unit attentions.
+    news: Arc<AtomicU64>,
     pub(crate) counters: Counters,
     /// Why the connection must be given up, if so.
     pub(crate) reconnect: Option<String>,
@@ -59,7 +64,7 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    pub(crate) fn new(idle_flush: Duration) -> Self {
+    pub(crate) fn new(idle_flush: Duration, news: Arc<AtomicU64>) -> Self {
         Board {
             slots: HashMap::new(),
             ready: VecDeque::new(),
@@ -69,6 +74,7 @@ impl Board {
             numbers: 0,
             jobs: Vec::new(),
             idle_flush,
+            news,
             counters: Counters::default(),
             reconnect: None,
             closing: None,
@@ -77,8 +83,14 @@ impl Board {
 
     // Units.
 
-    /// Takes a unit into care, or gives the one that is there already.
-    pub(crate) fn open(&mut self, now: Instant, unit: Arc<UnitShared>) -> Result<Arc<UnitShared>, UnitError> {
+    /// Takes a unit into care, or gives the one that is there already. `as_of` is what `news` stood at before the unit
+    /// was asked who it is: if anything has happened since, it is asked again before it is used (F3).
+    pub(crate) fn open(
+        &mut self,
+        now: Instant,
+        unit: Arc<UnitShared>,
+        as_of: u64,
+    ) -> Result<Arc<UnitShared>, UnitError> {
         if let Some(slot) = self.slots.get_mut(&unit.lun) {
             if let Some(condition) = slot.shared.condition() {
                 return Err(UnitError::Fenced(condition));
@@ -95,6 +107,9 @@ impl Board {
             return Ok(slot.shared.clone());
         }
         self.slots.insert(unit.lun, Slot::new(now, unit.clone()));
+        if self.news.load(Ordering::Relaxed) != as_of {
+            self.start_recovery(unit.lun);
+        }
         Ok(unit)
     }
 

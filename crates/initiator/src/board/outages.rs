@@ -1,5 +1,6 @@
 //! Unit attentions, lost connections and new ones: what waits, what is repeated, what is verified first.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use longshore_scsi::lun::Lun;
@@ -16,6 +17,7 @@ use crate::slot::Gate;
 impl Board {
     /// The unit reported something that means: ask who you are before anything else is sent.
     pub(crate) fn attention(&mut self, lun: Lun, sense: &Sense) {
+        self.news.fetch_add(1, Ordering::Relaxed);
         let everywhere = sense.asc == 0x3f && sense.ascq == 0x0e;
         let luns: Vec<Lun> = match everywhere {
             true => self.slots.keys().copied().collect(),
@@ -186,6 +188,7 @@ impl Board {
     /// A new connection: every unit is verified before any of its commands goes out (F3). `same_nexus`: the login
     /// reinstated the old session, whose tasks are dead therefore.
     pub(crate) fn connected(&mut self, same_nexus: bool) {
+        self.news.fetch_add(1, Ordering::Relaxed);
         let luns: Vec<Lun> = self.slots.keys().copied().collect();
         for lun in luns {
             if let Some(slot) = self.slots.get_mut(&lun) {

@@ -1,5 +1,6 @@
 //! Commands on their way in and out: who may go, who waits.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use longshore_iscsi::pdu::InitiatorTaskTag;
@@ -16,9 +17,29 @@ impl Board {
             return entry.finish(Err(closed(reason)));
         }
         if self.ready.len() >= SWEEP_AT {
-            self.ready.retain(|entry| !entry.is_abandoned(now));
+            self.sweep(now);
         }
         self.admit(entry);
+    }
+
+    /// Ends the commands that nobody waits for any more.
+    fn sweep(&mut self, now: Instant) {
+        let (gone, ready) = std::mem::take(&mut self.ready)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|entry| entry.is_abandoned(now));
+        self.ready = ready;
+        gone.into_iter().for_each(|entry| self.abandon(now, entry));
+    }
+
+    /// Ends a command that nobody waits for, and lets those out that waited for it.
+    fn abandon(&mut self, now: Instant, entry: Entry) {
+        let lun = entry.command.lun;
+        if let Some(slot) = self.slots.get_mut(&lun).filter(|_| entry.is_gated()) {
+            slot.end(&entry.command.cdb);
+        }
+        entry.finish(Err(closed("nobody waits for it")));
+        self.unpark(lun);
+        self.settle(now, lun);
     }
 
     /// Puts a new command where it belongs.
@@ -31,6 +52,7 @@ impl Board {
             return self.ready.push_back(entry);
         };
         if let Some(condition) = slot.shared.condition() {
+            slot.own_flush &= entry.origin != Origin::OwnFlush;
             return entry.finish(Err(UnitError::Fenced(condition)));
         }
         if !slot.admits(&entry) {
@@ -57,24 +79,23 @@ impl Board {
     pub(crate) fn next(&mut self, now: Instant) -> Option<Entry> {
         while let Some(entry) = self.ready.pop_front() {
             let lun = entry.command.lun;
-            let slot = self.slots.get_mut(&lun).filter(|_| entry.is_gated());
             if entry.is_abandoned(now) {
-                if let Some(slot) = slot {
-                    slot.end(&entry.command.cdb);
-                }
-                entry.finish(Err(closed("nobody waits for it")));
-                self.unpark(lun);
-                self.settle(now, lun);
+                self.abandon(now, entry);
                 continue;
             }
-            let Some(slot) = slot else { return Some(entry) };
+            let Some(slot) = self.slots.get_mut(&lun).filter(|_| entry.is_gated()) else {
+                return Some(entry);
+            };
             if let Some(condition) = slot.shared.condition() {
                 slot.end(&entry.command.cdb);
+                slot.own_flush &= entry.origin != Origin::OwnFlush;
                 entry.finish(Err(UnitError::Fenced(condition)));
+                self.settle(now, lun);
             } else if slot.gate != Gate::Open {
-                // The gate was shut after the command had passed it.
+                // The gate was shut after the command had passed it. Those that wait already may overlap it and came
+                // later, so it goes in front of them.
                 slot.end(&entry.command.cdb);
-                slot.parked.push_back(entry);
+                slot.parked.push_front(entry);
             } else {
                 return Some(entry);
             }

@@ -47,6 +47,10 @@ impl Board {
             }
             Err(error) => {
                 self.counters.data_digest_errors += u64::from(error == TaskError::DataDigest);
+                if let TaskError::Rejected(reason) = error {
+                    // Its CmdSN is a gap that shuts the window (§11.17.1); only a new login closes it for certain.
+                    self.reconnect = Some(format!("the target rejected a command: {reason}"));
+                }
                 verdict::on_task_error(&mut entry, error)
             }
         };
@@ -124,7 +128,8 @@ impl Board {
         let mut result = result;
         if matches!(cdb, Cdb::SynchronizeCache { .. }) && origin != Origin::Control {
             slot.own_flush &= origin != Origin::OwnFlush;
-            result = Self::flushed(slot, origin, mark.unwrap_or(0), result);
+            let heard = entry.reply.as_ref().is_some_and(|reply| !reply.is_closed());
+            result = Self::flushed(slot, heard, mark.unwrap_or(0), result);
         } else if is_done(&result) && Retained::concerns(&cdb) && slot.shared.geometry().write_cache {
             slot.last_write = now;
             slot.retained.push(entry.command.clone());
@@ -144,20 +149,16 @@ impl Board {
     /// What a flush's result means for the retained writes and for whoever asked.
     pub(super) fn flushed(
         slot: &mut Slot,
-        origin: Origin,
+        heard: bool,
         mark: u64,
         result: Result<Response, UnitError>,
     ) -> Result<Response, UnitError> {
-        match (&result, origin) {
-            (Ok(_), _) => slot.retained.release(mark),
-            // Nobody waits for our own flush, so the next one that somebody waits for must tell.
-            (Err(error), Origin::OwnFlush) => {
+        slot.retained.release(mark);
+        if !heard {
+            // Nobody waits for our own flush, nor for one that was given up: the next one that is heard must tell.
+            if let Err(error) = &result {
                 slot.lost.get_or_insert_with(|| error.to_string());
-                slot.retained.release(mark);
             }
-            (Err(_), _) => slot.retained.release(mark),
-        }
-        if origin == Origin::OwnFlush {
             return result;
         }
         match slot.lost.take() {

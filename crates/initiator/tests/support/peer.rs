@@ -15,15 +15,15 @@ use longshore_iscsi::login::{
 };
 use longshore_iscsi::params::Offers;
 use longshore_iscsi::pdu::{
-    DataIn, InitiatorTaskTag, LogoutResponse, LogoutResponseCode, LunField, NopIn, Pdu, RawPdu, Residual,
-    ScsiCommand, ScsiResponse, ServiceResponse, TargetTransferTag, TaskManagementFunction,
-    TaskManagementResponse, TaskManagementResponseCode, Tsih,
+    DataIn, InitiatorTaskTag, LogoutResponse, LogoutResponseCode, LunField, NopIn, Pdu, RawPdu, Reject,
+    RejectReason, Residual, ScsiCommand, ScsiResponse, ServiceResponse, TargetTransferTag,
+    TaskManagementFunction, TaskManagementResponse, TaskManagementResponseCode, Tsih,
 };
 use longshore_iscsi::serial::SerialNumber32;
 use longshore_scsi::capacity::Capacity;
 use longshore_scsi::cdb::{Cdb, Form};
 use longshore_scsi::inquiry::StandardInquiry;
-use longshore_scsi::mode::{ModeParameters, caching_page};
+use longshore_scsi::mode::{CACHING, ModeParameters, caching_page};
 use longshore_scsi::sense::{Asc, SenseKey};
 use longshore_scsi::vpd::{self, Designator, DesignatorKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -53,6 +53,8 @@ pub(crate) enum Act {
     Status(u8),
     /// CHECK CONDITION.
     Check(SenseKey, Asc),
+    /// A Reject of the whole PDU.
+    Reject,
     /// Nothing; the command stays unanswered.
     Ignore,
     /// Carries it out, and drops the connection instead of answering.
@@ -70,6 +72,10 @@ pub(crate) struct State {
     pub(crate) script: VecDeque<Act>,
     /// A unit attention for every new nexus.
     pub(crate) attention: Option<Asc>,
+    /// When this command comes, another unit takes the place of this one, and the command is told 3F/0E.
+    pub(crate) swap_at: Option<fn(&Cdb) -> bool>,
+    /// MODE SENSE knows no caching page, and the medium is write protected.
+    pub(crate) protected_without_caching_page: bool,
     pub(crate) portal_group: u16,
     /// So many LOGICAL UNIT RESETs end in the loss of the connection.
     pub(crate) drop_at_reset: u32,
@@ -102,6 +108,8 @@ impl Peer {
             seen: Vec::new(),
             script: VecDeque::new(),
             attention: None,
+            swap_at: None,
+            protected_without_caching_page: false,
             portal_group: 1,
             drop_at_reset: 0,
             redirect: None,
@@ -275,6 +283,7 @@ enum Reply {
     Data(Vec<u8>),
     Status(u8),
     Check(SenseKey, Asc),
+    Reject,
     Nothing,
 }
 
@@ -382,6 +391,12 @@ impl Nexus {
             return Ok(Reply::Check(SenseKey::UnitAttention, code));
         }
         let mut state = self.state.lock().unwrap();
+        if state.swap_at.is_some_and(|is_now| is_now(cdb)) {
+            state.swap_at = None;
+            state.identity += 1;
+            let code = Asc::REPORTED_LUNS_DATA_HAS_CHANGED;
+            return Ok(Reply::Check(SenseKey::UnitAttention, code));
+        }
         let seen = match cdb {
             Cdb::Read(it) => Some(Seen::Read(it.lba)),
             Cdb::Write(it) => Some(Seen::Write(it.lba)),
@@ -401,6 +416,7 @@ impl Nexus {
         match act {
             Some(Act::Status(status)) => return Ok(Reply::Status(status)),
             Some(Act::Check(key, code)) => return Ok(Reply::Check(key, code)),
+            Some(Act::Reject) => return Ok(Reply::Reject),
             Some(Act::Ignore) => return Ok(Reply::Nothing),
             Some(Act::DropBefore) => return Err(dropped()),
             Some(Act::DropAfter) => {
@@ -421,6 +437,17 @@ impl Nexus {
         let expected = command.expected_data_transfer_length;
         let (status, sense, data) = match reply {
             Reply::Nothing => return Vec::new(),
+            Reply::Reject => {
+                let reject = Reject {
+                    reason: RejectReason::CommandNotSupported,
+                    stat_sn: self.status_number(),
+                    exp_cmd_sn: self.exp_cmd_sn,
+                    max_cmd_sn,
+                    data_sn_or_r2t_sn: SerialNumber32(0),
+                    data: Bytes::copy_from_slice(&command.clone().into_raw().bhs),
+                };
+                return vec![reject.into_raw()];
+            }
             Reply::Good => (0, Bytes::new(), Vec::new()),
             Reply::Data(data) => (0, Bytes::new(), data),
             Reply::Status(status) => (status, Bytes::new(), Vec::new()),
@@ -504,6 +531,16 @@ impl State {
                     .to_read_capacity_16()
                     .to_vec(),
             ),
+            Cdb::ModeSense { page: CACHING, .. } if self.protected_without_caching_page => {
+                Reply::Check(SenseKey::IllegalRequest, Asc::INVALID_FIELD_IN_CDB)
+            }
+            Cdb::ModeSense { form: Form::Six, .. } if self.protected_without_caching_page => {
+                let parameters = ModeParameters {
+                    write_protected: true,
+                    ..Default::default()
+                };
+                Reply::Data(parameters.to_bytes(Form::Six))
+            }
             Cdb::ModeSense { form: Form::Six, .. } => {
                 let parameters = ModeParameters {
                     pages: vec![caching_page(true)],
