@@ -79,6 +79,11 @@ impl Kept {
 }
 
 impl Kept {
+    /// Whether a successor can serve the device: the kernel can send unanswered requests again (6.9 and later).
+    pub fn is_resumable(&self) -> bool {
+        self.record.negotiated.resend
+    }
+
     /// Gives the device up without serving it: what the kernel holds back for it fails. Only when nobody uses it.
     ///
     /// # Errors

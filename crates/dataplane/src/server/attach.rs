@@ -195,7 +195,7 @@ impl Plane {
             return Err(RemoteError::new(ErrorKind::IdentityUnproven, text));
         };
         let key = DeviceKey {
-            iqn,
+            iqn: iqn.to_ascii_lowercase(), // names that differ only in case are one
             wwid: wwid.to_string(),
         };
         expect_wwid(request, &key.wwid)?;

@@ -40,7 +40,26 @@ pub(super) fn prepare() -> Vec<Fact> {
             "the kernel may choose the data plane when memory runs out (CAP_SYS_RESOURCE is needed)",
         ),
         cgroup::leave(),
+        takeover(),
     ]
+}
+
+/// FUSE_NOTIFY_RESEND came with Linux 6.9.
+fn takeover() -> Fact {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|part| part.parse().unwrap_or(0u32));
+    let ok = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 9);
+    let detail = match ok {
+        true => format!("Linux {release}: when the data plane dies, I/O pauses until its successor goes on"),
+        false => format!("Linux {release} is older than 6.9: when the data plane dies, I/O fails"),
+    };
+    Fact {
+        name: "takeover".to_owned(),
+        ok,
+        detail,
+    }
 }
 
 fn fact(name: &str, result: io::Result<()>, good: &str, bad: &str) -> Fact {

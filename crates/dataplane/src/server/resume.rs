@@ -15,7 +15,7 @@ use super::plane::{Entry, Orphan, Plane, Served};
 use super::sessions::SessionUse;
 use super::source::{self, UnitKey};
 use super::translate;
-use crate::hold::KeptDevice;
+use crate::hold::{KeptDevice, Link};
 use crate::proto::RemoteError;
 
 /// How long one attempt may take.
@@ -32,6 +32,19 @@ enum Attempt {
     Failed(RemoteError),
 }
 
+/// Without the kernel's help nobody knows what the former data plane took and did not answer: those requests would wait
+/// without end, and every process behind them. They fail instead, as if `hold` had died too.
+async fn give_up(link: Link, name: String, device: String, kept: Kept) {
+    tracing::error!(
+        device,
+        "this kernel cannot send unanswered requests again (Linux 6.9 and later can): the device's I/O fails; unmount and attach it again"
+    );
+    drop(kept);
+    if let Err(error) = link.release(&name).await {
+        tracing::error!(device, %error, "hold did not let the device go");
+    }
+}
+
 impl Plane {
     /// Registers what was kept, and starts to take it over.
     pub(super) fn adopt(self: &Arc<Self>, kept: Vec<KeptDevice>) {
@@ -41,7 +54,10 @@ impl Plane {
                 Err(error) => Err(error.to_string()),
             });
             match both {
-                Ok((note, device)) => self.adopt_one(name, note, device),
+                Ok((note, device)) if device.is_resumable() => self.adopt_one(name, note, device),
+                Ok((note, device)) => {
+                    tokio::spawn(give_up(self.link.clone(), name, note.key.to_string(), device));
+                }
                 Err(why) => tracing::error!(
                     name,
                     "a device of the former data plane cannot be taken over, its I/O waits: {why}; start the version that made it"

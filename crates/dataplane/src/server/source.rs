@@ -14,7 +14,7 @@ use crate::proto::{Chap, DiscoverRequest, ErrorKind, IscsiSource, RemoteError};
 /// Most portals of one target.
 const MAX_PORTALS: usize = 64;
 
-/// What sessions are shared by.
+/// What sessions are shared by. Names are in normal form: spellings that differ in case are one name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct SessionKey {
     pub(super) iqn: String,
@@ -34,8 +34,8 @@ pub(super) struct UnitKey {
 impl UnitKey {
     pub(super) fn of(source: &IscsiSource) -> Self {
         let session = SessionKey {
-            iqn: source.iqn.clone(),
-            initiator_name: source.initiator_name.clone(),
+            iqn: source.iqn.to_ascii_lowercase(),
+            initiator_name: source.initiator_name.to_ascii_lowercase(),
             isid: source.isid,
             chap_user: source.chap.as_ref().map(|chap| chap.user.clone()),
             interface: source.interface.clone(),
@@ -141,6 +141,18 @@ mod tests {
             chap: None,
             mutual_chap: None,
         }
+    }
+
+    /// Two sessions with one name and one ISID would end each other.
+    #[test]
+    fn spellings_of_one_name_share_a_session() {
+        let mut other = source();
+        other.iqn = other.iqn.to_uppercase();
+        other.initiator_name = other.initiator_name.to_uppercase();
+        assert_eq!(UnitKey::of(&other), UnitKey::of(&source()));
+        // The target gets to see it as it was written.
+        let config = session_config(&other).expect("valid");
+        assert_eq!(config.target_name.as_str(), other.iqn);
     }
 
     #[test]
