@@ -77,6 +77,9 @@ pub enum Violation {
         len: u32,
         expected: u32,
     },
+    /// Data-In in more and smaller pieces than any target has a reason to send: each costs memory.
+    #[error("more than {max} Data-In PDUs in task {tag}")]
+    DataInFlood { tag: InitiatorTaskTag, max: u32 },
     /// An R2T for a command that does not write, or that was not sent yet.
     #[error("R2T for task {tag}, which writes nothing (§11.8)")]
     R2tForNonWrite { tag: InitiatorTaskTag },

@@ -23,6 +23,11 @@ pub(super) struct Wanted {
     pub(super) len: u32,
 }
 
+/// The least that MaxRecvDataSegmentLength may be (RFC 7143 §13.12): no target has a reason to send less at once.
+const SMALLEST_SEGMENT: u32 = 512;
+/// So many Data-In PDUs may be shorter: the ends of bursts.
+const DATA_IN_SPARE: u32 = 64;
+
 /// A SCSI task under way.
 #[derive(Debug)]
 pub(super) struct Task {
@@ -114,6 +119,10 @@ impl Task {
                 expected: self.received_len,
                 got: offset,
             });
+        }
+        let max = expected / SMALLEST_SEGMENT + DATA_IN_SPARE;
+        if data_sn >= max {
+            return Err(Violation::DataInFlood { tag, max });
         }
         let end = offset.checked_add(len).filter(|end| *end <= expected);
         let Some(end) = end else {

@@ -132,3 +132,20 @@ fn a_header_digest_error_ends_the_connection() {
     let result = fixture.connection.handle_frame_error(fixture.now, error.clone());
     assert_eq!(result, Err(ConnectionError::Frame(error)));
 }
+
+/// Each piece costs memory beyond its data, so a hostile target must not choose how many there are.
+#[test]
+fn a_flood_of_tiny_pieces_ends_the_connection() {
+    for piece in [&[7_u8][..], &[]] {
+        let mut fixture = Fixture::new();
+        let (tag, _) = fixture.send(TaskData::In(1024));
+        let flood = (0..1024_u32).find_map(|number| {
+            let offset = number * piece.len() as u32;
+            let pdu = fixture.data_in(tag, number, offset, piece);
+            let refused = fixture.take(pdu).err()?;
+            Some((number, refused))
+        });
+        let expected = Violation::DataInFlood { tag, max: 66 };
+        assert_eq!(flood, Some((66, expected.into())));
+    }
+}
