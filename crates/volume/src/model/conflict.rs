@@ -115,7 +115,11 @@ impl Differences {
             &text(&interface(iscsi_interface)),
             &text(&interface(interface_b)),
         );
-        self.compare("initiatorName", &text(initiator_name), &text(initiator_b));
+        self.compare(
+            "initiatorName",
+            &text(initiator_name).to_lowercase(),
+            &text(initiator_b).to_lowercase(),
+        );
         self.compare("chapAuthSession user", &text(chap_user), &text(user_b));
         self.compare("chapAuthSession user_in", &text(chap_user_in), &text(user_in_b));
     }
