@@ -1,6 +1,7 @@
 //! The whole engine on the simulated machine.
 
 mod crashes;
+mod independence;
 mod joining;
 mod model;
 mod processes;
