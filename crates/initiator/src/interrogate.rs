@@ -143,17 +143,9 @@ pub(crate) async fn unit(
         .await?;
     let as_of = session.news();
     let pages = supported_pages(&mut ask).await?;
-    let serial = match pages.contains(&vpd::UNIT_SERIAL_NUMBER) {
-        true => {
-            let page = ask
-                .vpd(vpd::UNIT_SERIAL_NUMBER, "INQUIRY (VPD page 0x80)")
-                .await?;
-            vpd::parse_unit_serial_number(&page)
-                .ok()
-                .filter(|serial| !serial.is_empty())
-        }
-        false => None,
-    };
+    let serial = (vpd::UNIT_SERIAL_NUMBER, "INQUIRY (VPD page 0x80)");
+    let serial = promised(&mut ask, &pages, serial, vpd::parse_unit_serial_number).await?;
+    let serial = serial.filter(|serial| !serial.is_empty());
     let wwid = wwid(&mut ask).await?;
     let geometry = geometry(&mut ask, &pages).await?;
     let StandardInquiry {
@@ -212,6 +204,20 @@ async fn supported_pages(ask: &mut Ask<'_>) -> Result<Vec<u8>, UnitError> {
     Ok(page
         .and_then(|page| vpd::parse_supported_pages(&page).ok())
         .unwrap_or_default())
+}
+
+/// A VPD page that the unit promises to have and that can be done without: some refuse what they promise.
+async fn promised<T>(
+    ask: &mut Ask<'_>,
+    pages: &[u8],
+    (page, what): (u8, &str),
+    parse: fn(&[u8]) -> Result<T, VpdError>,
+) -> Result<Option<T>, UnitError> {
+    if !pages.contains(&page) {
+        return Ok(None);
+    }
+    let answer = unless_illegal(ask.vpd(page, what).await)?;
+    Ok(answer.and_then(|bytes| parse(&bytes).ok()))
 }
 
 /// The unit's identity, asked live. `None`: it has no usable designator. A malformed page is an error, not "none".
@@ -301,19 +307,10 @@ async fn geometry(ask: &mut Ask<'_>, pages: &[u8]) -> Result<Geometry, UnitError
             format!("blocks of {block} bytes are not supported"),
         ));
     }
-    let limits = match pages.contains(&vpd::BLOCK_LIMITS) {
-        true => BlockLimits::parse(&ask.vpd(vpd::BLOCK_LIMITS, "INQUIRY (VPD page 0xB0)").await?).ok(),
-        false => None,
-    };
-    let provisioning = match pages.contains(&vpd::LOGICAL_BLOCK_PROVISIONING) {
-        true => {
-            let page = ask
-                .vpd(vpd::LOGICAL_BLOCK_PROVISIONING, "INQUIRY (VPD page 0xB2)")
-                .await?;
-            LogicalBlockProvisioning::parse(&page).ok()
-        }
-        false => None,
-    };
+    let limits = (vpd::BLOCK_LIMITS, "INQUIRY (VPD page 0xB0)");
+    let limits = promised(ask, pages, limits, BlockLimits::parse).await?;
+    let provisioning = (vpd::LOGICAL_BLOCK_PROVISIONING, "INQUIRY (VPD page 0xB2)");
+    let provisioning = promised(ask, pages, provisioning, LogicalBlockProvisioning::parse).await?;
     let (read_only, write_cache) = write_mode(ask).await?;
     let bytes = |blocks: u64, most: u64| match blocks {
         0 => most,

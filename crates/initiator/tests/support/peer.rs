@@ -515,7 +515,14 @@ impl State {
                 ..
             } => Reply::Data(vpd::supported_pages(
                 0,
-                &[vpd::SUPPORTED_PAGES, vpd::DEVICE_IDENTIFICATION],
+                // Some targets promise pages that they do not have.
+                &[
+                    vpd::SUPPORTED_PAGES,
+                    vpd::UNIT_SERIAL_NUMBER,
+                    vpd::DEVICE_IDENTIFICATION,
+                    vpd::BLOCK_LIMITS,
+                    vpd::LOGICAL_BLOCK_PROVISIONING,
+                ],
             )),
             Cdb::Inquiry {
                 page_code: vpd::DEVICE_IDENTIFICATION,
