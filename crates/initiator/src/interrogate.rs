@@ -351,7 +351,11 @@ pub(crate) async fn refresh(
         let (was_bytes, now_bytes) = (known.block_size_bytes, capacity.block_size_bytes);
         return Ok(Err(Condition::BlockSizeChanged { was_bytes, now_bytes }));
     }
-    let (read_only, write_cache) = write_mode(ask).await?;
+    let (read_only, write_cache) = match write_mode(ask).await {
+        // Whoever has the unit for himself need not tell us its mode; our I/O is refused for that reason too.
+        Err(UnitError::ReservationConflict) => (known.read_only, known.write_cache),
+        result => result?,
+    };
     Ok(Ok(Geometry {
         size_bytes: capacity.size_bytes(),
         read_only,

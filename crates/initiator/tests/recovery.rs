@@ -575,3 +575,18 @@ async fn write_protection_is_seen_without_a_caching_page() {
     assert!(unit.geometry().read_only);
     assert!(unit.geometry().write_cache, "not told means: there may be one");
 }
+
+/// Exclusive access shuts out MODE SENSE too: a recovery must not wait for ever for what the I/O is refused anyway.
+#[tokio::test]
+async fn a_reservation_that_was_lost_during_an_outage_is_told() {
+    let peer = Peer::start().await;
+    let (session, unit) = open(&peer).await;
+    peer.state().reserved = true;
+    peer.script([Act::DropBefore]);
+    let result = ends(unit.write(0, block(1))).await;
+    assert!(
+        matches!(result, Err(UnitError::ReservationConflict)),
+        "{result:?}"
+    );
+    assert_eq!(session.info().reconnects, 1);
+}

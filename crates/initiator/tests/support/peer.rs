@@ -74,6 +74,8 @@ pub(crate) struct State {
     pub(crate) attention: Option<Asc>,
     /// When this command comes, another unit takes the place of this one, and the command is told 3F/0E.
     pub(crate) swap_at: Option<fn(&Cdb) -> bool>,
+    /// Another initiator has reserved the unit for itself alone (exclusive access).
+    pub(crate) reserved: bool,
     /// MODE SENSE knows no caching page, and the medium is write protected.
     pub(crate) protected_without_caching_page: bool,
     pub(crate) portal_group: u16,
@@ -109,6 +111,7 @@ impl Peer {
             script: VecDeque::new(),
             attention: None,
             swap_at: None,
+            reserved: false,
             protected_without_caching_page: false,
             portal_group: 1,
             drop_at_reset: 0,
@@ -424,6 +427,9 @@ impl Nexus {
                 return Err(dropped());
             }
             None => {}
+        }
+        if state.reserved && matches!(cdb, Cdb::Read(_) | Cdb::Write(_) | Cdb::ModeSense { .. }) {
+            return Ok(Reply::Status(0x18));
         }
         if state.deaf && matches!(cdb, Cdb::Read(_)) {
             return Ok(Reply::Nothing);
