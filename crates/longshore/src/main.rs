@@ -31,6 +31,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode as Process;
 
 use clap::FromArgMatches;
+use clap::error::{ContextKind, ContextValue};
 
 use app::App;
 use cli::{Cli, Command};
@@ -44,7 +45,7 @@ fn main() -> Process {
         .and_then(|m| Cli::from_arg_matches(&m))
     {
         Ok(cli) => run(cli),
-        Err(error) => usage(&error, &arguments),
+        Err(error) => usage(&without_password(error), &arguments),
     };
     Process::from(code.number())
 }
@@ -71,6 +72,22 @@ fn run(cli: Cli) -> ExitCode {
             error.code
         }
     }
+}
+
+/// The same error without the password that somebody wrote into a URL: clap repeats what it refuses, and a terminal's
+/// text is kept in more places than argv is.
+fn without_password(mut error: clap::Error) -> clap::Error {
+    let redacted = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) => value.split_once("://").and_then(|(scheme, rest)| {
+            rest.rsplit_once('@')
+                .map(|(_, host)| format!("{scheme}://(not shown)@{host}"))
+        }),
+        _ => None,
+    };
+    if let Some(text) = redacted {
+        error.insert(ContextKind::InvalidValue, ContextValue::String(text));
+    }
+    error
 }
 
 /// A wrong command line, or `--help` and `--version`.
