@@ -193,6 +193,7 @@ mod tests {
     use super::*;
 
     /// F34, F36: a scan that is stuck in the kernel does not stop its caller.
+    /// Part of the proof of F13.
     #[test]
     fn f34_a_scan_that_hangs_is_left_behind() {
         let (_keep, hang) = std::sync::mpsc::channel::<()>();

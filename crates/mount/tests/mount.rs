@@ -167,6 +167,7 @@ fn what_the_kernel_refuses_is_explained() {
     assert!(error.to_string().contains("logbuf"), "{error}");
 }
 
+/// Part of the proof of F32.
 #[test]
 fn a_deadline_that_has_passed_mounts_nothing() {
     let _sandbox = Sandbox::new();
@@ -219,6 +220,7 @@ fn f20_a_clone_of_an_xfs_mounts_beside_its_original_only_when_proved() {
     ));
 }
 
+/// Part of the proof of F20.
 #[test]
 fn a_clone_of_a_btrfs_never_mounts_its_original_instead() {
     let sandbox = Sandbox::new();

@@ -94,6 +94,7 @@ fn an_existing_mount_is_refused_and_named() {
     );
 }
 
+/// Part of the proof of F30.
 #[test]
 fn only_directories_that_were_made_are_removed() {
     let sandbox = Sandbox::new();
@@ -120,6 +121,7 @@ fn only_directories_that_were_made_are_removed() {
     );
 }
 
+/// Part of the proof of F30.
 #[test]
 fn a_directory_that_is_in_use_stays() {
     let sandbox = Sandbox::new();

@@ -43,6 +43,7 @@ fn f10_every_layer_of_ours_goes() {
     }
 }
 
+/// Part of the proof of F10.
 #[test]
 fn a_foreign_layer_is_never_touched() {
     let sandbox = Sandbox::new();
@@ -130,6 +131,7 @@ fn f36_a_mount_in_another_namespace_is_found_and_named() {
     );
 }
 
+/// Part of the proof of F36.
 #[test]
 fn an_open_block_device_and_a_loop_on_a_file_are_found() {
     let sandbox = Sandbox::new();
@@ -262,6 +264,7 @@ impl HungAtItsEnd {
     }
 }
 
+/// Part of the proof of F10.
 #[test]
 fn f34_an_unmount_that_hangs_ends_at_its_deadline_and_takes_nothing_else() {
     let sandbox = Sandbox::new();
@@ -364,6 +367,7 @@ fn f34_a_dead_file_system_in_a_holders_hand_does_not_stop_the_scan() {
     drop(sandbox);
 }
 
+/// Part of the proof of F13.
 #[test]
 fn f32_an_abandoned_call_does_not_block_the_next() {
     let sandbox = Sandbox::new();

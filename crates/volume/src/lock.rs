@@ -210,6 +210,7 @@ mod tests {
         Instant::now() + Duration::from_secs(20)
     }
 
+    /// Part of the proof of F16.
     #[test]
     fn the_second_waits_and_knows_for_whom_f37() {
         let dir = tempfile::tempdir().unwrap();

@@ -167,6 +167,7 @@ fn a_file_system_grows_with_its_lun_while_mounted_or_at_the_next_mount() {
     }
 }
 
+/// Part of the proof of F36.
 #[test]
 fn a_busy_volume_names_its_holder_and_comes_down_later() {
     let machine = Machine::new();

@@ -24,6 +24,7 @@ fn run(script: &str, patience: Duration) -> Result<Output, ToolError> {
 
 const LONG: Duration = Duration::from_secs(120);
 
+/// F21: nothing of our environment reaches a tool.
 #[test]
 fn the_environment_is_empty_but_for_three() {
     // Cargo gives the test's own environment dozens of variables.
@@ -47,6 +48,7 @@ fn exit_status_and_both_streams_are_kept() {
     assert_eq!(run("kill -9 $$", LONG).expect("runs").code, None);
 }
 
+/// Part of the proof of F13.
 #[test]
 fn the_whole_group_is_killed_and_reaped_at_the_deadline() {
     let directory = tempfile::tempdir().expect("directory");

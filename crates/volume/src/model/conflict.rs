@@ -194,6 +194,7 @@ mod tests {
         assert_eq!(fields(&reader, &writer), ["readOnly"]);
     }
 
+    /// Part of the proof of F22.
     #[test]
     fn the_same_portals_in_other_words_are_no_conflict() {
         let portals = |first: &str, more: &[&str]| {

@@ -186,6 +186,7 @@ fn clean_up(bench: &Bench) {
     bench.assert_clean();
 }
 
+/// Part of the proof of F7.
 #[test]
 fn after_a_crash_anywhere_the_same_call_or_the_opposite_one_finishes() {
     let mut passed = BTreeSet::new();
@@ -219,6 +220,7 @@ fn after_a_crash_anywhere_the_same_call_or_the_opposite_one_finishes() {
     assert_eq!(unseen, Vec::<&String>::new());
 }
 
+/// Part of the proof of F14 and F40.
 #[test]
 fn after_a_crash_and_a_reboot_both_ways_are_open() {
     for (at, case) in CASES.iter().enumerate().take(4) {

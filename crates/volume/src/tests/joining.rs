@@ -66,6 +66,7 @@ fn meet<A: Send, B: Send>(
     })
 }
 
+/// Part of the proof of F19.
 #[test]
 fn a_retry_joins_the_call_under_way_f37() {
     let bench = Bench::with_ext4();

@@ -98,6 +98,7 @@ fn four_processes_at_once_agree() {
     take_all_down(&bench);
 }
 
+/// Part of the proof of F37.
 #[test]
 fn killed_processes_leave_nothing_that_others_cannot_finish() {
     let bench = prepared();

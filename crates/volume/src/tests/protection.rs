@@ -314,6 +314,7 @@ fn a_dead_stage_is_made_anew_when_nobody_uses_it_f9_f10() {
     bench.assert_clean();
 }
 
+/// Part of the proof of F14.
 #[test]
 fn a_reboot_is_told_and_the_same_call_mounts_again_f40() {
     let bench = Bench::with_ext4();
@@ -340,6 +341,7 @@ fn a_reboot_is_told_and_the_same_call_mounts_again_f40() {
     bench.assert_clean();
 }
 
+/// Part of the proof of F40.
 #[test]
 fn a_directory_that_was_lost_at_a_reboot_may_go_to_another_volume() {
     let bench = Bench::with_ext4();

@@ -250,6 +250,7 @@ fn a_publication_that_did_not_arrive_is_no_success_f8() {
     engine.mount(&spec(0), &bench.target("a"), &mut call()).unwrap();
 }
 
+/// Part of the proof of F12.
 #[test]
 fn an_unreachable_target_leaves_nothing_behind() {
     let bench = Bench::with_ext4();
@@ -287,6 +288,7 @@ fn a_failing_mount_leaves_nothing_behind() {
     assert!(view.conditions.is_empty(), "{:?}", view.conditions);
 }
 
+/// Part of the proof of F7.
 #[test]
 fn tear_down_goes_on_after_an_error_and_a_repeat_finishes_it() {
     let bench = Bench::with_ext4();
@@ -335,6 +337,7 @@ fn steps_are_told_in_their_order() {
     assert_eq!(seen, [Step::Attach, Step::Check, Step::Mount, Step::Publish]);
 }
 
+/// Part of the proof of F19.
 #[test]
 fn a_passed_deadline_is_told_with_its_step_and_nothing_is_left() {
     let bench = Bench::with_ext4();
