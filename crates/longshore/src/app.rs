@@ -1,11 +1,14 @@
 //! What every command works with: directories, deadline, output, progress, and the engine.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use longshore_dataplane::Dirs;
+
 use longshore_volume::{Call, Engine, ErrorKind, Phase, Progress as Told, Step, VolumeError};
+use serde::Serialize;
 
 use crate::chap::{ChapOptions, Purpose};
 use crate::cli::Global;
@@ -35,6 +38,29 @@ pub(crate) struct App<'a> {
     pub(crate) deadline: Instant,
     progress: When,
     engines: &'a dyn EngineSource,
+    taken: RefCell<Vec<StepTaken>>,
+}
+
+/// A step that was taken, and how long it took.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StepTaken {
+    /// The step, or the part of it that the data plane reports.
+    name: String,
+    /// How long it took, in microseconds.
+    micros: u64,
+}
+
+impl StepTaken {
+    fn of(told: &Told) -> Option<Self> {
+        let (name, took) = match &told.phase {
+            Phase::Finished { took } => (told.step.to_string(), took),
+            Phase::Detail { name, took } => (format!("{}: {name}", told.step), took),
+            Phase::Started | Phase::Waiting { .. } | Phase::Failed => return None,
+        };
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        Some(Self { name, micros })
+    }
 }
 
 impl<'a> App<'a> {
@@ -46,7 +72,13 @@ impl<'a> App<'a> {
             deadline: Instant::now() + global.timeout,
             progress: When::new(global.progress),
             engines,
+            taken: RefCell::default(),
         }
+    }
+
+    /// The steps that were taken so far, in their order.
+    pub(crate) fn steps_taken(&self) -> Vec<StepTaken> {
+        self.taken.borrow().clone()
     }
 
     /// The engine. `logs_in`: the command may log in to a target.
@@ -89,6 +121,7 @@ impl<'a> App<'a> {
     ) -> Result<T, CliError> {
         let progress = Progress::start(self.progress);
         let mut show = |told: Told| {
+            self.taken.borrow_mut().extend(StepTaken::of(&told));
             if let Some(text) = step_text(&told) {
                 progress.step(&text);
             }

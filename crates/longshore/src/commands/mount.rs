@@ -7,7 +7,7 @@ use longshore_volume::engine::MountedVolume;
 use longshore_volume::{FormatPolicy, FsType, Outcome};
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::{App, StepTaken};
 use crate::exit::{CliError, ExitCode};
 use crate::output::{Format, Render};
 use crate::volume_args::{FileSystemArgs, VolumeArgs};
@@ -52,6 +52,8 @@ struct Report {
     outcome: Outcome,
     #[serde(flatten)]
     mounted: MountedVolume,
+    /// What it did, and how long each step took.
+    steps: Vec<StepTaken>,
 }
 
 impl Mount {
@@ -78,7 +80,12 @@ impl Mount {
         for warning in &mounted.staged.warnings {
             app.output.warn(&warning.message);
         }
-        app.result(&Report { outcome, mounted })?;
+        let steps = app.steps_taken();
+        app.result(&Report {
+            outcome,
+            mounted,
+            steps,
+        })?;
         Ok(ExitCode::Success)
     }
 }
