@@ -147,7 +147,7 @@ pub struct FileSystem {
     pub fs_type: FsType,
     /// Its UUID.
     pub uuid: FsUuid,
-    /// Its label; empty when it has none.
+    /// Its label; empty when it has none. The label of a btrfs that Longshore made is the UUID of the format.
     pub label: String,
     /// Bytes that it claims of the device.
     pub size_bytes: u64,
@@ -155,6 +155,17 @@ pub struct FileSystem {
     pub block_size_bytes: u32,
     /// State bits.
     pub state: FsState,
+}
+
+impl FileSystem {
+    /// The UUID of the format that made it ([`crate::FormatRequest::uuid`]), if Longshore did: its own UUID, but for btrfs
+    /// its label, since mkfs.btrfs chooses the UUID itself. `None` for a btrfs whose label is no UUID.
+    pub fn format_uuid(&self) -> Option<FsUuid> {
+        match self.fs_type {
+            FsType::Ext4 | FsType::Xfs => Some(self.uuid),
+            FsType::Btrfs => self.label.parse().ok(),
+        }
+    }
 }
 
 impl fmt::Display for FileSystem {
@@ -193,6 +204,30 @@ mod tests {
         );
         assert_ne!(a, b);
         assert_eq!(a.to_string().as_bytes()[14], b'4');
+    }
+
+    #[test]
+    fn a_format_is_known_by_the_uuid_or_by_the_label_of_btrfs() {
+        let own = FsUuid::from_bytes([1; 16]);
+        let format = FsUuid::from_bytes([2; 16]);
+        let made = |fs_type, label: &str| FileSystem {
+            fs_type,
+            uuid: own,
+            label: label.to_owned(),
+            size_bytes: 0,
+            block_size_bytes: 4096,
+            state: FsState::default(),
+        };
+        for fs_type in [FsType::Ext4, FsType::Xfs] {
+            assert_eq!(made(fs_type, &format.to_string()).format_uuid(), Some(own));
+        }
+        assert_eq!(
+            made(FsType::Btrfs, &format.to_string()).format_uuid(),
+            Some(format)
+        );
+        for label in ["", "data"] {
+            assert_eq!(made(FsType::Btrfs, label).format_uuid(), None);
+        }
     }
 
     #[test]

@@ -12,10 +12,11 @@
 //!
 //! # What the caller records
 //!
-//! Before [`format()`]: [`FormatRecord::Begun`] with the UUID that the file system will have. After it, before the first
-//! mount: [`FormatRecord::Done`]. A kill between the two leaves a device that is blank (formatting may be repeated:
-//! nothing was ever stored), or one that holds a file system with the recorded UUID (use it), or an unfinished mkfs (refused, and
-//! said so). Once `Done`, no blank-looking device is ever formatted again (F2). A tool that runs when we are killed
+//! Before [`format()`]: [`FormatRecord::Begun`] with the UUID of the format. After it, before the first
+//! mount: [`FormatRecord::Done`] with the UUID of the file system: the same for ext4 and xfs, the tool's own choice for
+//! btrfs. A kill between the two leaves a device that is blank (formatting may be repeated:
+//! nothing was ever stored), or one whose [`FileSystem::format_uuid`] is the recorded one (use it), or an unfinished
+//! mkfs (refused, and said so). Once `Done`, no blank-looking device is ever formatted again (F2). A tool that runs when we are killed
 //! goes on to its end, and so does one that is late (see [`crate::tools`]).
 
 mod refusal;
@@ -101,9 +102,9 @@ pub struct FormatRequest<'a> {
     pub record: FormatRecord,
     /// The file system to make.
     pub fs_type: FsType,
-    /// The UUID that it shall have; recorded before the call.
+    /// The UUID of the format; recorded before the call. An ext4 or xfs has it as its UUID, a btrfs as its label.
     pub uuid: FsUuid,
-    /// Its label, or nothing. At most 16 bytes for ext4, 12 for xfs, 255 for btrfs.
+    /// Its label, or nothing. At most 16 bytes for ext4, 12 for xfs; always nothing for btrfs.
     pub label: &'a str,
 }
 
@@ -255,14 +256,14 @@ pub enum FormatError {
     Tool(#[from] ToolError),
     /// mkfs said that it succeeded, but the device holds something else.
     #[error(
-        "{device} was formatted as {wanted} with UUID {uuid}, but now holds {found}; do not use it before that is understood"
+        "{device} was formatted as {wanted} (format {uuid}), but now holds {found}; do not use it before that is understood"
     )]
     NotVerified {
         /// The device.
         device: PathBuf,
         /// The file system that was made.
         wanted: FsType,
-        /// Its UUID.
+        /// UUID of the format.
         uuid: FsUuid,
         /// What a new probe found.
         found: String,
@@ -272,7 +273,7 @@ pub enum FormatError {
 /// A new file system, as a probe after mkfs found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Formatted {
-    /// What is on the device now; its UUID is the one that was asked for.
+    /// What is on the device now; its [`FileSystem::format_uuid`] is the one that was asked for.
     pub file_system: FileSystem,
 }
 
@@ -300,7 +301,9 @@ pub fn format(
     }
     let (_, evidence) = gather(request.device, deadline)?;
     match evidence.content {
-        Content::FileSystem(fs) if fs.fs_type == request.fs_type && fs.uuid == request.uuid => {
+        Content::FileSystem(fs)
+            if fs.fs_type == request.fs_type && fs.format_uuid() == Some(request.uuid) =>
+        {
             Ok(Formatted { file_system: fs })
         }
         other => Err(FormatError::NotVerified {

@@ -12,6 +12,9 @@
 //!   otherwise), the journal at once, so that nothing old is ever taken for a journal entry. No blocks are
 //!   reserved for root (`-m 0`), and an error makes it read-only (`-e remount-ro`).
 //! - xfs: the sector size is the device's logical block size, so it can be mounted wherever the LUN appears.
+//! - btrfs gets no `-U`: mkfs.btrfs would look for that UUID on every block device of the host, and a single one that
+//!   does not answer (a LUN whose array is away) would hold up the format. The tool chooses the UUID, and the label says
+//!   which format made it ([`crate::FileSystem::format_uuid`]). The other two open no device but their own.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -29,12 +32,12 @@ pub(crate) const fn minimum_bytes(fs_type: FsType) -> u64 {
     }
 }
 
-/// The longest label, in bytes.
+/// The longest label, in bytes. That of a btrfs is taken: it is the UUID of the format.
 pub(crate) const fn maximum_label_bytes(fs_type: FsType) -> usize {
     match fs_type {
         FsType::Ext4 => 16,
         FsType::Xfs => 12,
-        FsType::Btrfs => 255,
+        FsType::Btrfs => 0,
     }
 }
 
@@ -132,7 +135,8 @@ fn xfs(uuid: &str, block_size_bytes: u32, version: (u32, u32)) -> Vec<OsString> 
     ])
 }
 
-/// `known` is what `mkfs.btrfs -O list-all` says: older tools have the free space tree behind `-R`.
+/// The UUID of the format becomes the label (see the module's text). `known` is what `mkfs.btrfs -O list-all` says:
+/// older tools have the free space tree behind `-R`.
 fn btrfs(uuid: &str, known: &str) -> Vec<OsString> {
     let mut features = "extref,skinny-metadata,no-holes".to_owned();
     let runtime_feature = !known.contains("free-space-tree");
@@ -144,7 +148,7 @@ fn btrfs(uuid: &str, known: &str) -> Vec<OsString> {
     }
     let mut words = arguments([
         "-q", "-K", "-d", "single", "-m", "dup", "-n", "16384", "-s", "4096", "--csum", "crc32c", "-O",
-        &features, "-U", uuid,
+        &features, "-L", uuid,
     ]);
     if runtime_feature {
         words.extend(arguments(["-R", "free-space-tree"]));
@@ -202,6 +206,17 @@ mod tests {
             );
             assert!(line.contains("nodiscard") || line.contains("-K"), "{line}");
         }
+    }
+
+    /// One device that does not answer must not hold up the format of another.
+    #[test]
+    fn btrfs_is_marked_by_its_label_so_that_the_tool_looks_at_no_other_device() {
+        let line = text(&btrfs("u", ""));
+        assert!(line.contains("-L u") && !line.contains("-U"), "{line}");
+        assert!(
+            !line.contains("--uuid") && !line.contains("--device-uuid"),
+            "{line}"
+        );
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn request<'a>(device: &'a Path, identity: &'a VerifiedIdentity, fs_type: FsType
         record: FormatRecord::None,
         fs_type,
         uuid: FsUuid::random().unwrap(),
-        label: "vol-1",
+        label: if fs_type == FsType::Btrfs { "" } else { "vol-1" },
     }
 }
 
@@ -49,8 +49,17 @@ fn a_blank_device_is_formatted_with_the_recorded_uuid_and_mounts() {
             let identity = identity(&device);
             let request = request(&device.path, &identity, fs_type);
             let formatted = format(&request, &tools(), soon()).unwrap();
-            assert_eq!(formatted.file_system.uuid, request.uuid);
-            assert_eq!(formatted.file_system.label, "vol-1");
+            let made = formatted.file_system;
+            assert_eq!(made.format_uuid(), Some(request.uuid));
+            // mkfs.btrfs chooses the UUID itself: to be given one, it would look at every device of the host.
+            assert_eq!(made.uuid == request.uuid, fs_type != FsType::Btrfs);
+            assert_eq!(
+                run("blkid", &["-p", "-o", "value", "-s", "UUID", device.text()]).trim(),
+                made.uuid.to_string()
+            );
+            if fs_type != FsType::Btrfs {
+                assert_eq!(made.label, "vol-1");
+            }
             // A second format is refused: something is there.
             assert!(matches!(
                 refusal(format(&request, &tools(), soon())),
@@ -174,6 +183,14 @@ fn never_a_record_a_stale_proof_or_a_wrong_size_are_refused_on_a_blank_device() 
             "{label}"
         );
     }
+    let request = FormatRequest {
+        label: "taken",
+        ..request(&device.path, &good, FsType::Btrfs)
+    };
+    assert!(matches!(
+        refusal(format(&request, &tools, soon())),
+        Refusal::Label { .. }
+    ));
     assert!(device.image.is_untouched());
 }
 

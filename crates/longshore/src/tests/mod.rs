@@ -156,6 +156,7 @@ fn file_system(fs_type: FsType) -> Disk {
     Disk::Fs(SimFs {
         fs_type,
         uuid,
+        label: String::new(),
         dirty: false,
         size_bytes: 64 << 20,
     })

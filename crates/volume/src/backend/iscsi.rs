@@ -124,6 +124,13 @@ impl Backend for IscsiBackend {
         }
     }
 
+    fn fail(&self, key: &DeviceKey, deadline: Instant) -> Result<Outcome, BackendError> {
+        let Some(mut client) = self.existing(deadline)? else {
+            return Ok(Outcome::AlreadySo);
+        };
+        client.fail(&name(key), deadline).map(converted).map_err(failed)
+    }
+
     fn list(&self, deadline: Instant) -> Result<Vec<Device>, BackendError> {
         let Some(mut client) = self.existing(deadline)? else {
             return Ok(Vec::new());

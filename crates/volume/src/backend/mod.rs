@@ -131,6 +131,13 @@ pub trait Backend: Send + Sync {
     /// a device that somebody uses.
     fn detach(&self, key: &DeviceKey, force: bool, deadline: Instant) -> Result<Outcome, BackendError>;
 
+    /// Ends whatever waits on the device with an I/O error, for ever: for a device that the caller attached, that
+    /// nothing uses yet, and whose target stopped answering. An absent device is done.
+    ///
+    /// # Errors
+    /// When the backend does not answer.
+    fn fail(&self, key: &DeviceKey, deadline: Instant) -> Result<Outcome, BackendError>;
+
     /// Every device that is attached. Starts nothing.
     ///
     /// # Errors

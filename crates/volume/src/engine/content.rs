@@ -32,9 +32,22 @@ impl Work<'_, '_> {
             .lun(&self.lun())?
             .unwrap_or_else(|| LunRecord::new(self.lun()));
         match self.settled_content(&known, device)? {
-            Content::FileSystem { fs_type, uuid, dirty } => {
+            Content::FileSystem {
+                fs_type,
+                uuid,
+                format_uuid,
+                dirty,
+            } => {
+                let finished = known
+                    .formatted
+                    .as_mut()
+                    .filter(|mark| !mark.complete && format_uuid.as_ref() == Some(&mark.fs_uuid));
+                // A format that was interrupted after mkfs, or whose mkfs outlived us, turns out to be complete.
+                let completed = finished.map(|mark| mark.complete_with(&uuid)).is_some();
                 self.accept(spec, &known, device, fs_type, &uuid)?;
-                self.complete_mark(&mut known, &uuid)?;
+                if completed {
+                    self.engine.journal.write_lun(&known)?;
+                }
                 Ok(Found {
                     fs_type,
                     fs_uuid: uuid,
@@ -132,17 +145,6 @@ impl Work<'_, '_> {
         }
     }
 
-    /// A format that was interrupted after mkfs, or whose mkfs outlived us, turns out to be complete.
-    fn complete_mark(&self, known: &mut LunRecord, uuid: &str) -> Result<(), VolumeError> {
-        match &mut known.formatted {
-            Some(mark) if !mark.complete && mark.fs_uuid == uuid => {
-                mark.complete = true;
-                Ok(self.engine.journal.write_lun(known)?)
-            }
-            _ => Ok(()),
-        }
-    }
-
     fn wrong_content(
         &self,
         spec: &VolumeSpec,
@@ -186,7 +188,7 @@ impl Work<'_, '_> {
             });
         }
         let fs_type = spec.fs_type.unwrap_or(FsType::Ext4);
-        let fs_uuid = match &spec.fs_uuid {
+        let format_uuid = match &spec.fs_uuid {
             Some(uuid) => uuid.clone(),
             None => random_uuid()?,
         };
@@ -197,7 +199,7 @@ impl Work<'_, '_> {
         known.formatted = Some(FormatMark {
             wwid: device.key.wwid.clone(),
             fs_type,
-            fs_uuid: fs_uuid.clone(),
+            fs_uuid: format_uuid.clone(),
             begun_at_s: now_ms() / 1000,
             complete: false,
             extra: Map::new(),
@@ -208,7 +210,7 @@ impl Work<'_, '_> {
             device: &device.path,
             number: device.number,
             fs_type,
-            uuid: &fs_uuid,
+            uuid: &format_uuid,
             allowed: spec.format == FormatPolicy::IfBlank,
             wwid: &verified.key.wwid,
             size_bytes: verified.size_bytes,
@@ -219,7 +221,7 @@ impl Work<'_, '_> {
         let answer = answer
             .map_err(|e| self.host_error(Step::Format, e))
             .and_then(|answer| match answer {
-                FormatAnswer::Formatted => Ok(()),
+                FormatAnswer::Formatted { uuid } => Ok(uuid),
                 FormatAnswer::Refused(reason) => Err(VolumeError::FormatRefused {
                     id: self.id.clone(),
                     device: shown(device),
@@ -231,8 +233,11 @@ impl Work<'_, '_> {
             known.formatted = earlier;
             self.engine.journal.write_lun(&known)?;
         }
-        self.end(running, answer)?;
-        self.complete_mark(&mut known, &fs_uuid)?;
+        let fs_uuid = self.end(running, answer)?;
+        if let Some(mark) = &mut known.formatted {
+            mark.complete_with(&fs_uuid);
+        }
+        self.engine.journal.write_lun(&known)?;
         Ok(Found {
             fs_type,
             fs_uuid,
@@ -264,6 +269,13 @@ fn veto(spec: &VolumeSpec, known: &LunRecord) -> Option<String> {
     if spec.format == FormatPolicy::Never {
         return Some(
             "it is blank, and the volume does not allow it; if the LUN is new and yours, say format: ifBlank"
+                .into(),
+        );
+    }
+    if spec.fs_type == Some(FsType::Btrfs) && spec.fs_uuid.is_some() {
+        return Some(
+            "it is blank, and a new btrfs gets a UUID that mkfs.btrfs chooses, so it would not be the one of the \
+             specification's field fsUuid; leave that field out for a LUN that is new"
                 .into(),
         );
     }

@@ -10,10 +10,12 @@ use crate::model::{LunKey, Outcome, VolumeId};
 use crate::progress::Step;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The time for undoing a failed call, when the caller's own is over.
 pub(super) const GRACE: Duration = Duration::from_secs(10);
+/// How long a reader of ours gets to let go of a device after its reads failed.
+const LETTING_GO: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// Unmounts and detaches the volume; the device stays while another volume uses the LUN.
@@ -112,8 +114,29 @@ impl Work<'_, '_> {
             Err(error) => error,
         };
         self.call.grant(GRACE);
-        let cleanup = self.lock_lun().and_then(|()| self.take_down());
+        let mut cleanup = self.lock_lun().and_then(|()| self.take_down());
+        if cleanup.is_err() && matches!(error, VolumeError::ContentUnknown { .. }) {
+            cleanup = self.abandon();
+        }
         Err(ErrorList::with_cleanup(error, cleanup))
+    }
+
+    /// Takes away a device on which our own probe waits for a target that does not answer: no signal ends such a read,
+    /// only an answer does, so the backend gives it one (F13). Nothing was mounted and no format had begun.
+    fn abandon(&mut self) -> Result<(), VolumeError> {
+        if let Some(key) = self.device_key()? {
+            let deadline = self.deadline();
+            let failed = self.backend(Step::Detach)?.fail(&key, deadline);
+            failed.map_err(|error| self.backend_error(Step::Detach, error))?;
+        }
+        // The reader needs a moment to let go of the device.
+        let patience = Instant::now() + LETTING_GO;
+        loop {
+            match self.take_down() {
+                Err(_) if Instant::now() < patience => std::thread::sleep(LETTING_GO / 40),
+                result => return result,
+            }
+        }
     }
 
     /// Takes everything down and removes the record. The record stays when something is left.

@@ -158,6 +158,7 @@ impl Host for LinuxHost {
             disk::Content::FileSystem(found) => Content::FileSystem {
                 fs_type: found.fs_type.into(),
                 uuid: found.uuid.to_string(),
+                format_uuid: found.format_uuid().map(|uuid| uuid.to_string()),
                 dirty: found.state.needs_recovery == Some(true),
             },
             disk::Content::Other(other) => Content::Other {
@@ -197,7 +198,9 @@ impl Host for LinuxHost {
             label: "",
         };
         match disk::format(&asked, &self.tools, deadline) {
-            Ok(_) => Ok(FormatAnswer::Formatted),
+            Ok(made) => Ok(FormatAnswer::Formatted {
+                uuid: made.file_system.uuid.to_string(),
+            }),
             Err(disk::FormatError::Refused(refusal)) => Ok(FormatAnswer::Refused(refusal.to_string())),
             Err(error @ disk::FormatError::Device(disk::DeviceError::Busy { .. })) => {
                 Ok(FormatAnswer::Refused(error.to_string()))

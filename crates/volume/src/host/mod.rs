@@ -40,6 +40,8 @@ pub enum Content {
         fs_type: FsType,
         /// Its UUID.
         uuid: String,
+        /// The UUID of the format that made it, if we did: for btrfs its label, else its own UUID.
+        format_uuid: Option<String>,
         /// Its journal must be replayed.
         dirty: bool,
     },
@@ -64,7 +66,7 @@ pub struct FormatRequest<'a> {
     pub number: DeviceNumber,
     /// What to make.
     pub fs_type: FsType,
-    /// The UUID to give it, recorded before.
+    /// The UUID of the format, recorded before: what ext4 and xfs have as their UUID, btrfs as its label.
     pub uuid: &'a str,
     /// The volume allows it (`format: ifBlank`).
     pub allowed: bool,
@@ -82,7 +84,10 @@ pub struct FormatRequest<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FormatAnswer {
     /// The file system was made.
-    Formatted,
+    Formatted {
+        /// Its UUID; for btrfs the tool's own choice.
+        uuid: String,
+    },
     /// It was not, for this reason.
     Refused(String),
 }

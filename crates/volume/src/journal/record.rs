@@ -237,7 +237,7 @@ pub struct FormatMark {
     pub wwid: String,
     /// What was made.
     pub fs_type: FsType,
-    /// The UUID that it was given.
+    /// Until it is complete the UUID of the format; then that of the file system (another one for btrfs).
     pub fs_uuid: String,
     /// When it was begun, in seconds since the epoch.
     pub begun_at_s: u64,
@@ -247,4 +247,12 @@ pub struct FormatMark {
     /// Fields of a newer version.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
+}
+
+impl FormatMark {
+    /// mkfs ended well, and this is the UUID of what it made.
+    pub fn complete_with(&mut self, fs_uuid: &str) {
+        fs_uuid.clone_into(&mut self.fs_uuid);
+        self.complete = true;
+    }
 }

@@ -170,6 +170,17 @@ impl Backend for SimBackend {
         })
     }
 
+    fn fail(&self, key: &DeviceKey, _deadline: Instant) -> Result<Outcome, BackendError> {
+        self.edit(|world| {
+            let Some(device) = world.devices.iter_mut().find(|device| is(device, key)) else {
+                return Ok(Outcome::AlreadySo);
+            };
+            // Whoever waited on it gets its error and lets go.
+            device.held = false;
+            Ok(Outcome::Changed)
+        })
+    }
+
     fn list(&self, _deadline: Instant) -> Result<Vec<Device>, BackendError> {
         self.edit(|world| Ok(world.devices.iter().map(shown).collect()))
     }

@@ -80,8 +80,21 @@ impl Host for SimHost {
             Ok(match world.disk(minor).map(|lun| lun.disk.clone()) {
                 Some(Disk::Blank) => Content::Blank,
                 Some(Disk::Fs(SimFs {
-                    fs_type, uuid, dirty, ..
-                })) => Content::FileSystem { fs_type, uuid, dirty },
+                    fs_type,
+                    uuid,
+                    label,
+                    dirty,
+                    ..
+                })) => Content::FileSystem {
+                    fs_type,
+                    format_uuid: Some(if fs_type == FsType::Btrfs {
+                        label
+                    } else {
+                        uuid.clone()
+                    }),
+                    uuid,
+                    dirty,
+                },
                 Some(Disk::Other(name)) => Content::Other { name },
                 Some(Disk::Unreadable) | None => Content::Unknown {
                     reason: "input/output error".into(),
@@ -95,6 +108,7 @@ impl Host for SimHost {
             let minor = minor_of(world, request.device)?;
             let busy = is_mounted(world, minor);
             let size_bytes = world.device(minor).map_or(0, |device| device.size_bytes);
+            let number = world.formatted + 1;
             let Some(lun) = world.disk(minor) else {
                 return Ok(FormatAnswer::Refused("it could not be read".into()));
             };
@@ -111,10 +125,19 @@ impl Host for SimHost {
             }
             let allowed = lun.may_format;
             let wwid = lun.wwid.clone();
-            let (fs_type, uuid) = (request.fs_type, request.uuid.to_owned());
+            let fs_type = request.fs_type;
+            // As mkfs.btrfs does, which chooses the UUID itself.
+            let (uuid, label) = match fs_type {
+                FsType::Btrfs => (
+                    format!("b7f50000-0000-4000-8000-{number:012}"),
+                    request.uuid.to_owned(),
+                ),
+                FsType::Ext4 | FsType::Xfs => (request.uuid.to_owned(), String::new()),
+            };
             lun.disk = Disk::Fs(SimFs {
                 fs_type,
-                uuid,
+                uuid: uuid.clone(),
+                label,
                 dirty: false,
                 size_bytes,
             });
@@ -124,7 +147,7 @@ impl Host for SimHost {
                     .violations
                     .push(format!("formatted {wwid}, which was not to be formatted"));
             }
-            Ok(FormatAnswer::Formatted)
+            Ok(FormatAnswer::Formatted { uuid })
         })
     }
 

@@ -95,6 +95,8 @@ pub struct SimFs {
     pub fs_type: FsType,
     /// Its UUID.
     pub uuid: String,
+    /// Its label; empty when it has none.
+    pub label: String,
     /// It was not unmounted cleanly.
     pub dirty: bool,
     /// Its size in bytes.

@@ -1,5 +1,6 @@
 //! The whole engine on the simulated machine.
 
+mod btrfs;
 mod crashes;
 mod independence;
 mod joining;
@@ -93,6 +94,7 @@ fn fs(fs_type: FsType, uuid: &str) -> Disk {
     Disk::Fs(SimFs {
         fs_type,
         uuid: uuid.into(),
+        label: String::new(),
         dirty: false,
         size_bytes: 64 << 20,
     })

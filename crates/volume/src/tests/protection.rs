@@ -255,6 +255,7 @@ fn a_read_only_volume_with_a_dirty_journal_is_mounted_with_a_warning() {
     let dirty = SimFs {
         fs_type: FsType::Ext4,
         uuid: UUID.into(),
+        label: String::new(),
         dirty: true,
         size_bytes: 1 << 20,
     };
