@@ -89,6 +89,52 @@ fn a_read_only_device_refuses_writes() {
     host.detach(&device, false, Duration::from_secs(20)).unwrap();
 }
 
+/// Takes a write protection off a loop device again, also when the test fails.
+struct Protected(String);
+
+impl Protected {
+    fn next_free() -> Self {
+        let path = run("losetup", &["-f"]).trim().to_owned();
+        run("blockdev", &["--setro", &path]);
+        Self(path)
+    }
+}
+
+impl Drop for Protected {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("blockdev")
+            .args(["--setrw", &self.0])
+            .status();
+    }
+}
+
+/// `blockdev --setro` outlives the device: it stays with the number, for whoever gets that next.
+#[test]
+fn the_write_protection_of_a_former_device_does_not_stay() {
+    let host = Host::start();
+    let storage = Memory::new(4 << 20, 512);
+    // Others take free devices at the same time.
+    for _ in 0..100 {
+        let protected = Protected::next_free();
+        let device = host.export(&storage, false);
+        let same = device.path().to_str() == Some(&protected.0);
+        if same {
+            let read_only =
+                std::fs::read_to_string(format!("/sys/block/loop{}/ro", device.number().1)).unwrap();
+            assert_eq!(read_only.trim(), "0");
+            open_direct(&device.path())
+                .write_all_at(&Aligned::new(4096, 7), 0)
+                .unwrap();
+            assert_eq!(storage.bytes.lock().unwrap()[..4096], [7; 4096]);
+        }
+        host.detach(&device, false, Duration::from_secs(20)).unwrap();
+        if same {
+            return;
+        }
+    }
+    panic!("others took every free device first");
+}
+
 #[test]
 fn a_hole_reads_as_zeros_and_so_does_zeroing() {
     let host = Host::start();

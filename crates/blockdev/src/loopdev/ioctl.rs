@@ -1,4 +1,4 @@
-//! The loop driver's ioctls (include/uapi/linux/loop.h).
+//! The ioctls for loop devices (include/uapi/linux/loop.h, and fs.h for BLKROSET and BLKROGET).
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsFd, AsRawFd};
@@ -12,6 +12,9 @@ const LOOP_GET_STATUS64: u32 = 0x4C05;
 const LOOP_SET_CAPACITY: u32 = 0x4C07;
 const LOOP_CONFIGURE: u32 = 0x4C0A;
 const LOOP_CTL_GET_FREE: u32 = 0x4C82;
+
+const BLKROSET: u32 = 0x125D;
+const BLKROGET: u32 = 0x125E;
 
 const LO_FLAGS_READ_ONLY: u32 = 1;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
@@ -136,6 +139,20 @@ pub(super) fn status(device: impl AsFd) -> Result<Status, Errno> {
 /// Unbinds a device, now or with its last close.
 pub(super) fn clear(device: impl AsFd) -> Result<(), Errno> {
     call(device, LOOP_CLR_FD, 0).map(drop)
+}
+
+/// Lifts a write protection that somebody set with BLKROSET. It belongs to the device's number: an unbinding leaves it,
+/// and LOOP_CONFIGURE too (kernel `block/ioctl.c`, `drivers/block/loop.c`).
+pub(super) fn allow_writes(device: impl AsFd) -> Result<(), Errno> {
+    let read_only: libc::c_int = 0;
+    call(device, BLKROSET, (&raw const read_only).expose_provenance()).map(drop)
+}
+
+/// Whether the kernel refuses writes to the device, by the driver's flag or by BLKROSET.
+pub(super) fn refuses_writes(device: impl AsFd) -> Result<bool, Errno> {
+    let mut read_only: libc::c_int = 0;
+    call(device, BLKROGET, (&raw mut read_only).expose_provenance())?;
+    Ok(read_only != 0)
 }
 
 /// Makes the device as large as its file.

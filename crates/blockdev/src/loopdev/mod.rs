@@ -59,6 +59,7 @@ pub(crate) fn create(mount: &OwnedFd, wanted: &Wanted) -> io::Result<(OwnedFd, O
         };
         match ioctl::configure(&device, &file, wanted) {
             Ok(()) => {
+                protect(&device, wanted.read_only)?;
                 verify(&device, wanted)?;
                 return Ok((file, device, number));
             }
@@ -70,6 +71,22 @@ pub(crate) fn create(mount: &OwnedFd, wanted: &Wanted) -> io::Result<(OwnedFd, O
         io::ErrorKind::ResourceBusy,
         format!("others took every free loop device, {ATTEMPTS} times in a row"),
     ))
+}
+
+/// Sees to it that the kernel refuses writes if, and only if, that is asked for, whatever a former user of the number did.
+fn protect(device: &OwnedFd, read_only: bool) -> io::Result<()> {
+    if !read_only {
+        ioctl::allow_writes(device)
+            .map_err(|error| explain("lift a loop device's write protection", error))?;
+    }
+    let refuses = ioctl::refuses_writes(device)
+        .map_err(|error| explain("read a loop device's write protection", error))?;
+    if refuses == read_only {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "the new loop device is not what was asked for: the kernel's write protection is {refuses} instead of {read_only}"
+    )))
 }
 
 /// Compares what the kernel says about a device with what it must be.
