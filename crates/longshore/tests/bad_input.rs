@@ -1,4 +1,5 @@
 //! Wrong input and hostile surroundings: each gets a clear error and its exit code, and nothing is lost or left.
+#![allow(clippy::unwrap_used)]
 
 mod node;
 

@@ -1,4 +1,5 @@
 //! The binary itself where no volume is needed: wrong input and its exit codes, and `target serve` with `discover`.
+#![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! `longshore demo`, as `make demo` runs it: it does its job, and leaves the machine as it found it, also after Ctrl-C.
+#![allow(clippy::unwrap_used)]
 
 mod node;
 

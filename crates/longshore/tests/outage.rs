@@ -1,4 +1,5 @@
 //! Arrays that die under load and come back, and arrays that never answer.
+#![allow(clippy::unwrap_used)]
 
 mod node;
 

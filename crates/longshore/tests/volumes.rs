@@ -1,4 +1,5 @@
 //! Volumes from the array into a directory and away again, against our target and against tgt.
+#![allow(clippy::unwrap_used)]
 
 mod node;
 

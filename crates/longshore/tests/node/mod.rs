@@ -178,7 +178,7 @@ impl Node {
     /// Waits until this node has no mount, no process and no device, and says what is left otherwise.
     #[track_caller]
     pub fn nothing_is_left(&self) {
-        let clean = wait(Duration::from_secs(20), || self.left_over().is_empty());
+        let clean = wait(Duration::from_secs(90), || self.left_over().is_empty());
         assert!(clean, "left over: {:#?}", self.left_over());
     }
 
