@@ -1,7 +1,7 @@
 //! Resident memory of the data plane: with one volume at rest, and for each further one.
 
-use super::devices::{Attached, longshore};
-use super::process::{output, resident_kib};
+use super::devices::Attached;
+use super::process::resident_kib;
 use super::{Bench, Table, arrays};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) fn of_the_data_plane(bench: &Bench) -> Result<Table, String> {
     settle();
     let all = resident_kib(pid)?;
     let each = all.saturating_sub(first) as f64 / f64::from(VOLUMES - 1);
-    let hold = resident_kib(hold(pid)?)?;
+    let hold = resident_kib(process(bench, " hold ")?)?;
     for device in attached {
         device.detach(bench)?;
     }
@@ -47,28 +47,20 @@ fn settle() {
 
 /// The process id of the data plane that serves this run's folders.
 pub(super) fn data_plane(bench: &Bench) -> Result<u32, String> {
-    let text = output(
-        longshore(bench).args(["--output", "json", "doctor"]),
-        Duration::from_secs(20),
-    )
-    .or_else(|e| {
-        // doctor's exit status tells about the host; only its report matters here.
-        if e.contains('{') { Ok(e) } else { Err(e) }
-    })?;
-    let json: serde_json::Value =
-        serde_json::from_str(&text).map_err(|e| format!("doctor printed no JSON: {e}"))?;
-    let pid = json["dataPlane"]["pid"]
-        .as_u64()
-        .and_then(|pid| u32::try_from(pid).ok());
-    pid.ok_or_else(|| "doctor names no running data plane".to_owned())
+    process(bench, " dataplane ")
 }
 
-/// The process id of `hold`: the data plane's parent.
-fn hold(pid: u32) -> Result<u32, String> {
-    let file = format!("/proc/{pid}/status");
-    let text = std::fs::read_to_string(&file).map_err(|e| format!("cannot read {file}: {e}"))?;
-    let parent = text.lines().find_map(|line| line.strip_prefix("PPid:"));
-    parent
-        .and_then(|p| p.trim().parse().ok())
-        .ok_or_else(|| format!("{file} names no parent"))
+/// The process that has this run's folder and `word` in its command line.
+fn process(bench: &Bench, word: &str) -> Result<u32, String> {
+    let folder = bench.folder.join("run").display().to_string();
+    let entries = std::fs::read_dir("/proc").map_err(|e| format!("cannot read /proc: {e}"))?;
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_string_lossy().parse::<u32>().ok())
+        .find(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            line.contains(&folder) && line.contains(word)
+        })
+        .ok_or_else(|| format!("no process with{word}and {folder} runs"))
 }

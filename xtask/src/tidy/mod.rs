@@ -2,6 +2,7 @@
 
 mod dependencies;
 mod files;
+mod references;
 mod syntax;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     let mut problems = Vec::new();
     files::check(root, &files, &mut problems)?;
     syntax::check(root, &files, &mut problems)?;
+    references::check(root, &files, &mut problems)?;
     dependencies::check(root, &mut problems)?;
     if problems.is_empty() {
         println!("tidy: {} files, no problem", files.len());
