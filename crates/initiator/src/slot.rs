@@ -38,6 +38,8 @@ pub(crate) struct Slot {
     /// Data commands that the target has.
     pub(crate) under_way: usize,
     pub(crate) retained: Retained,
+    /// The unit said that it is not ready, and no data command has ended since.
+    pub(crate) not_ready: bool,
     /// Why the next flush must fail.
     pub(crate) lost: Option<String>,
     pub(crate) own_flush: bool,
@@ -60,6 +62,7 @@ impl Slot {
             parked: VecDeque::new(),
             writing: Vec::new(),
             under_way: 0,
+            not_ready: false,
             lost: None,
             own_flush: false,
             last_write: now,
@@ -85,6 +88,13 @@ impl Slot {
     /// A command that is admitted goes out.
     pub(crate) fn begin(&mut self, cdb: &Cdb) {
         self.writing.extend(written(cdb));
+    }
+
+    /// A data command has ended or was given up. Another one that still waits says so again when it is tried next.
+    pub(crate) fn no_more_waiting(&mut self) {
+        if std::mem::take(&mut self.not_ready) {
+            self.shared.set_trouble(None);
+        }
     }
 
     /// A command has its result.

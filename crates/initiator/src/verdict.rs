@@ -20,7 +20,7 @@ const BUSY_WAIT_MIN: Duration = Duration::from_millis(10);
 /// The longest such wait.
 const BUSY_WAIT_MAX: Duration = Duration::from_secs(1);
 /// The wait before a unit that is becoming ready is asked again.
-const NOT_READY_WAIT: Duration = Duration::from_millis(500);
+pub(crate) const NOT_READY_WAIT: Duration = Duration::from_millis(500);
 
 /// What is to be done with a command.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(crate) enum Verdict {
     Retry,
     /// Send it again after a while.
     RetryAfter(Duration),
+    /// The unit is becoming ready: send it again after a while, and say meanwhile why I/O waits.
+    NotReady(Sense),
     /// The unit may be another one, or has lost something: find out, then send it again.
     Recover(Sense),
     /// The connection is not to be trusted any more: log in again, then send it again.
@@ -85,9 +87,7 @@ fn on_data_status(entry: &mut Entry, response: Response) -> Verdict {
             }
             SenseKey::UnitAttention => Verdict::Recover(sense),
             // Becoming ready, or changing between two states: it will.
-            SenseKey::NotReady if sense.asc == 0x04 && sense.ascq != 0x03 => {
-                Verdict::RetryAfter(NOT_READY_WAIT)
-            }
+            SenseKey::NotReady if sense.asc == 0x04 && sense.ascq != 0x03 => Verdict::NotReady(sense),
             SenseKey::AbortedCommand => retry_some(entry, |entry| fail(entry, response)),
             // A deferred error is about an earlier command; this one was not carried out.
             _ if sense.deferred => Verdict::Recover(sense),

@@ -36,6 +36,7 @@ impl Board {
         let lun = entry.command.lun;
         if let Some(slot) = self.slots.get_mut(&lun).filter(|_| entry.is_gated()) {
             slot.end(&entry.command.cdb);
+            slot.no_more_waiting();
         }
         entry.finish(Err(closed("nobody waits for it")));
         self.unpark(lun);

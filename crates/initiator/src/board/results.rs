@@ -61,6 +61,15 @@ impl Board {
                 self.counters.retries += 1;
                 self.delayed.push((now + wait, entry));
             }
+            Verdict::NotReady(sense) => {
+                self.counters.retries += 1;
+                if let Some(slot) = self.slots.get_mut(&lun) {
+                    slot.not_ready = true;
+                    slot.shared
+                        .set_trouble(Some(format!("the unit is not ready: {sense}")));
+                }
+                self.delayed.push((now + verdict::NOT_READY_WAIT, entry));
+            }
             Verdict::Recover(sense) => {
                 self.attention(lun, &sense);
                 self.retry(entry);
@@ -125,6 +134,9 @@ impl Board {
             return entry.finish(result);
         };
         slot.end(&cdb);
+        if origin != Origin::Control {
+            slot.no_more_waiting();
+        }
         let mut result = result;
         if matches!(cdb, Cdb::SynchronizeCache { .. }) && origin != Origin::Control {
             slot.own_flush &= origin != Origin::OwnFlush;

@@ -137,3 +137,36 @@ fn a_failed_flush_that_nobody_hears_of_makes_the_next_one_fail() {
     assert!(matches!(told, Err(UnitError::WritesLost { .. })), "{told:?}");
     assert!(flush(3, true, status(0, &[])).unwrap().is_ok());
 }
+
+#[test]
+fn why_io_waits_is_told_while_a_unit_is_not_ready() {
+    const BECOMING_READY: [u8; 18] = [0x70, 0, 2, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x04, 0x01, 0, 0, 0, 0];
+    let mut now = Instant::now();
+    let mut board = board(now);
+    let unit = board.slots[&Lun::default()].shared.clone();
+    let mut answer = write(&mut board, now, 0, 1);
+    for _ in 0..3 {
+        assert_eq!(next_fill(&mut board, now), Some(1));
+        board.completed(now, InitiatorTaskTag(1), Ok(status(2, &BECOMING_READY)));
+        let trouble = unit.trouble().unwrap();
+        assert!(trouble.contains("not ready"), "{trouble}");
+        now = board.poll_timeout().unwrap();
+        board.handle_timeout(now);
+    }
+    assert!(answer.try_recv().is_err(), "it waits");
+    assert_eq!(next_fill(&mut board, now), Some(1));
+    board.completed(now, InitiatorTaskTag(1), Ok(status(0, &[])));
+    assert!(answer.try_recv().unwrap().is_ok());
+    assert_eq!(unit.trouble(), None);
+
+    // Nobody waits any more, so nothing is told any more.
+    let answer = write(&mut board, now, 8, 2);
+    assert_eq!(next_fill(&mut board, now), Some(2));
+    board.completed(now, InitiatorTaskTag(2), Ok(status(2, &BECOMING_READY)));
+    assert!(unit.trouble().is_some());
+    drop(answer);
+    now = board.poll_timeout().unwrap();
+    board.handle_timeout(now);
+    assert_eq!(next_fill(&mut board, now), None);
+    assert_eq!(unit.trouble(), None);
+}
