@@ -129,6 +129,22 @@ impl DataplaneClient {
         }
     }
 
+    /// Answers everything on a device with EIO from now on; what waits for its target ends. Nothing is written any more.
+    ///
+    /// # Errors
+    /// When the data plane does not answer in time.
+    pub fn fail(&mut self, device: &DeviceKey, deadline: Deadline) -> Result<Outcome, ClientError> {
+        match self.call(
+            Request::Fail {
+                device: device.clone(),
+            },
+            deadline,
+        )? {
+            Reply::Failed(outcome) => Ok(outcome),
+            other => Err(unexpected("fail", &other)),
+        }
+    }
+
     /// All devices, sorted by their key.
     ///
     /// # Errors

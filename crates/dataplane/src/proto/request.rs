@@ -52,6 +52,12 @@ pub enum Request {
         /// that nobody uses the device is required all the same.
         force: bool,
     },
+    /// Answers everything on the device with EIO from now on, also what waits for the target: for a device that its
+    /// caller attached and that nothing uses yet. `Detach` takes it away afterwards.
+    Fail {
+        /// The device.
+        device: DeviceKey,
+    },
     /// All devices.
     List,
     /// One device.
@@ -203,6 +209,8 @@ pub enum Reply {
     Attached(Box<AttachedDevice>),
     /// To [`Request::Detach`]; `AlreadySo` when there is no such device.
     Detached(Outcome),
+    /// To [`Request::Fail`]; `AlreadySo` when nothing is served there.
+    Failed(Outcome),
     /// To [`Request::List`].
     Devices(Vec<DeviceStatus>),
     /// To [`Request::Show`], [`Request::Verify`] and [`Request::Rescan`].

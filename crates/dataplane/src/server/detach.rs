@@ -33,6 +33,18 @@ impl Plane {
         turn.end(result)
     }
 
+    /// Ends whatever waits on a device. It needs no turn on the LUN: what holds the turn may be what waits.
+    pub(super) fn fail_device(&self, key: &DeviceKey) -> Outcome {
+        match self.find(key) {
+            Some(Entry::Served(served)) => {
+                tracing::warn!(device = %key, "failed on request: everything on it is answered with EIO from now on");
+                served.device.fail();
+                Outcome::Changed
+            }
+            Some(Entry::Orphan(_)) | None => Outcome::AlreadySo,
+        }
+    }
+
     async fn detach_served(
         &self,
         served: &Served,

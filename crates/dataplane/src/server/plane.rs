@@ -121,6 +121,7 @@ impl Plane {
             Request::List => Ok(Reply::Devices(self.entries().iter().map(Entry::status).collect())),
             Request::Show { device } => Ok(Reply::Device(Box::new(self.entry(&device)?.status()))),
             Request::Verify { device } => self.verify(&device, deadline).await,
+            Request::Fail { device } => Ok(Reply::Failed(self.fail_device(&device))),
             Request::Rescan { device } => self.rescan(&device, deadline).await,
             Request::Discover(request) => discovery::discover(&request, deadline).await.map(Reply::Targets),
             Request::Host => Ok(Reply::Host(host::report(&self.facts))),
