@@ -1,4 +1,5 @@
 //! Arrays that fail in ways that a real one does only on its worst day: our target in this process, with its faults.
+#![allow(clippy::unwrap_used)]
 
 mod node;
 
@@ -135,6 +136,41 @@ fn f11_an_array_that_stops_answering_does_not_hold_up_the_tear_down() {
     server.faults().pause();
     node.run(&["umount", "--timeout", "60s", dir.to_str().unwrap()])
         .ok();
+    node.nothing_is_left();
+    server.faults().resume();
+    stop(server);
+}
+
+#[test]
+fn f13_an_array_that_falls_silent_during_the_probe_does_not_hold_the_command() {
+    let node = Node::new();
+    let disk = image::blank(node.folder(), "disk.img");
+    let server = serve(LunConfig::new(0, &disk));
+    // Slow enough that the probe is still reading when the array falls silent.
+    server.faults().delay_commands(Duration::from_millis(30));
+    let (dir, url) = (node.directory("a"), url(&server));
+    let before = node::machine::loops().len();
+    let words = [
+        "mount",
+        "--timeout",
+        "8s",
+        "--fs-type",
+        "ext4",
+        url.as_str(),
+        dir.to_str().unwrap(),
+    ];
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| node.run(&words));
+        let attached = || node::machine::loops().len() > before || call.is_finished();
+        assert!(
+            node::wait(Duration::from_secs(60), attached),
+            "the LUN was never attached"
+        );
+        server.faults().pause();
+        let done = call.join().unwrap();
+        assert_ne!(done.code, Some(0), "{}", done.text());
+    });
+    // The array is still silent: nothing waits for it.
     node.nothing_is_left();
     server.faults().resume();
     stop(server);

@@ -65,6 +65,11 @@ impl<'a> Call<'a> {
         self.force
     }
 
+    /// From now on a detach gives up what cannot be flushed.
+    pub(crate) fn give_up_unwritten(&mut self) {
+        self.force = true;
+    }
+
     /// Who asks.
     pub(crate) fn who(&self) -> &str {
         &self.owner

@@ -113,21 +113,32 @@ impl Work<'_, '_> {
             Err(error) if self.was_in_use => return Err(error),
             Err(error) => error,
         };
+        // At its deadline the probe leaves its reader behind.
+        let left_behind =
+            matches!(error, VolumeError::ContentUnknown { .. }) && Instant::now() >= self.deadline();
         self.call.grant(GRACE);
-        let mut cleanup = self.lock_lun().and_then(|()| self.take_down());
-        if cleanup.is_err() && matches!(error, VolumeError::ContentUnknown { .. }) {
-            cleanup = self.abandon();
-        }
+        let cleanup = self.lock_lun().and_then(|()| {
+            if left_behind {
+                self.abandon()
+            } else {
+                self.take_down()
+            }
+        });
         Err(ErrorList::with_cleanup(error, cleanup))
     }
 
     /// Takes away a device on which our own probe waits for a target that does not answer: no signal ends such a read,
-    /// only an answer does, so the backend gives it one (F13). Nothing was mounted and no format had begun.
+    /// only an answer does, so the backend gives it one (F13). Nothing was mounted and no format had begun, so there is
+    /// nothing to flush either. A device that another volume uses as well stays as it is.
     fn abandon(&mut self) -> Result<(), VolumeError> {
+        if !self.siblings()?.is_empty() {
+            return self.take_down();
+        }
         if let Some(key) = self.device_key()? {
             let deadline = self.deadline();
             let failed = self.backend(Step::Detach)?.fail(&key, deadline);
             failed.map_err(|error| self.backend_error(Step::Detach, error))?;
+            self.call.give_up_unwritten();
         }
         // The reader needs a moment to let go of the device.
         let patience = Instant::now() + LETTING_GO;
