@@ -31,11 +31,30 @@ pub struct DataplaneClient {
 }
 
 impl DataplaneClient {
-    /// Connects to the data plane of these directories; `None` when there is none.
+    /// Connects to the data plane of these directories; `None` when there is none. One that `hold` is just starting
+    /// again is waited for: its devices are there all the time.
     ///
     /// # Errors
-    /// [`ClientError`] when there is one, but it cannot be talked to.
+    /// [`ClientError`] when there is one, but it cannot be talked to, or does not come back before the deadline.
     pub fn connect_existing(dirs: &Dirs, deadline: Deadline) -> Result<Option<Self>, ClientError> {
+        loop {
+            if let Some(client) = Self::connect_now(dirs, deadline)? {
+                return Ok(Some(client));
+            }
+            if !start::is_held(dirs)? {
+                // It may have begun to listen, and `hold` have ended, in between.
+                return Self::connect_now(dirs, deadline);
+            }
+            start::pause(
+                dirs,
+                deadline,
+                "'hold' runs, but the data plane that it restarts does not answer",
+            )?;
+        }
+    }
+
+    /// Connects to a data plane that listens at this moment.
+    fn connect_now(dirs: &Dirs, deadline: Deadline) -> Result<Option<Self>, ClientError> {
         match TimedStream::connect(&dirs.socket(), deadline) {
             Ok(stream) => match Self::greet(stream, deadline) {
                 Ok(client) => Ok(Some(client)),

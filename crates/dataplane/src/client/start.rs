@@ -28,7 +28,7 @@ pub(super) fn connect_or_start(
 ) -> Result<DataplaneClient, ClientError> {
     dirs.create().map_err(ClientError::Directories)?;
     loop {
-        if let Some(client) = DataplaneClient::connect_existing(dirs, deadline)? {
+        if let Some(client) = DataplaneClient::connect_now(dirs, deadline)? {
             return Ok(client);
         }
         let lock = match try_lock(&dirs.start_lock()).map_err(ClientError::Directories)? {
@@ -42,7 +42,7 @@ pub(super) fn connect_or_start(
                 continue;
             }
         };
-        if let Some(client) = DataplaneClient::connect_existing(dirs, deadline)? {
+        if let Some(client) = DataplaneClient::connect_now(dirs, deadline)? {
             return Ok(client);
         }
         let free = try_lock(&dirs.hold_lock())
@@ -76,7 +76,16 @@ pub(crate) fn try_lock(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-fn pause(dirs: &Dirs, deadline: Deadline, reason: &str) -> Result<(), ClientError> {
+/// Whether a `hold` lives, which starts its data plane again if need be.
+pub(super) fn is_held(dirs: &Dirs) -> Result<bool, ClientError> {
+    if !dirs.run_dir.exists() {
+        return Ok(false);
+    }
+    let lock = try_lock(&dirs.hold_lock()).map_err(ClientError::Directories)?;
+    Ok(lock.is_none())
+}
+
+pub(super) fn pause(dirs: &Dirs, deadline: Deadline, reason: &str) -> Result<(), ClientError> {
     if Instant::now() >= deadline {
         return Err(failed(dirs, format!("{reason} (deadline passed)")));
     }
