@@ -1,13 +1,16 @@
 //! Detach: proof that nobody uses the device, flush, end, logout with the last one.
 
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use longshore_blockdev::ExportError;
 
 use super::plane::{Entry, Orphan, Plane, Served};
 use super::{holders, translate};
 use crate::proto::{DeviceKey, ErrorKind, Outcome, RemoteError};
+
+/// How long a device may seem busy before that counts.
+const LETTING_GO: Duration = Duration::from_secs(1);
 
 impl Plane {
     /// Takes a device away; without one, it is so already.
@@ -54,8 +57,13 @@ impl Plane {
         let note = served.note.encode();
         let note = note.map_err(|error| RemoteError::new(ErrorKind::Other, error.to_string()))?;
         let store = self.link.with_note(note);
-        if let Err(error) = served.device.detach(&store, force, deadline).await {
-            return Err(self.explain(error, served.device.number()).await);
+        // A mount that was just taken away, or a child that is just being started, may hold the device for a moment.
+        let patience = deadline.min(Instant::now() + LETTING_GO);
+        while let Err(error) = served.device.detach(&store, force, deadline).await {
+            if !matches!(error, ExportError::Busy { .. }) || Instant::now() >= patience {
+                return Err(self.explain(error, served.device.number()).await);
+            }
+            tokio::time::sleep(LETTING_GO / 40).await;
         }
         let outcome = self.remove(&served.note.key);
         let session = served

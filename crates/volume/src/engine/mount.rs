@@ -4,7 +4,6 @@ use super::work::Work;
 use super::{Call, Engine, MountedVolume};
 use crate::error::{ErrorList, VolumeError};
 use crate::host::TargetState;
-use crate::journal::VolumeRecord;
 use crate::model::{Outcome, RecordedSpec, VolumeId, VolumeSpec};
 use std::path::Path;
 
@@ -55,25 +54,32 @@ impl Engine {
         Ok((outcome, id))
     }
 
-    /// The volume that is, or is about to be, at a directory; of several that say so the one of this boot.
+    /// The volume that is, or is about to be, at a directory. Of several that say so (one had it before a reboot) the one
+    /// that was seen there in this boot, then one of this boot.
     fn publisher(&self, target: &Path) -> Result<Option<VolumeId>, VolumeError> {
-        let claims = |record: &VolumeRecord| record.publications.iter().any(|p| p.target == target);
-        let mut candidate = None;
+        let mut candidate: Option<(bool, bool, VolumeId)> = None;
         let mut damaged = None;
         for place in self.journal.places()? {
             match self.journal.volume(&place) {
-                Ok(Some(record)) if claims(&record) => {
-                    if record.boot_id == self.boot_id {
-                        return Ok(Some(record.id));
+                Ok(Some(record)) => {
+                    let Some(claim) = record.publications.iter().find(|p| p.target == target) else {
+                        continue;
+                    };
+                    let this_boot = record.boot_id == self.boot_id;
+                    let rank = (this_boot && claim.verified, this_boot);
+                    if candidate
+                        .as_ref()
+                        .is_none_or(|(seen, boot, _)| rank > (*seen, *boot))
+                    {
+                        candidate = Some((rank.0, rank.1, record.id));
                     }
-                    candidate = Some(record.id);
                 }
-                Ok(_) => {}
+                Ok(None) => {}
                 Err(error) => damaged = Some(error),
             }
         }
         match (candidate, damaged) {
-            (Some(id), _) => Ok(Some(id)),
+            (Some((_, _, id)), _) => Ok(Some(id)),
             // The damaged record may be the one: "nothing is published there" would be a guess.
             (None, Some(error)) => Err(error.into()),
             (None, None) => Ok(None),
